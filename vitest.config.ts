@@ -1,0 +1,31 @@
+import { defineConfig } from 'vitest/config'
+
+const conditions = ['millrace-source']
+
+// CI reads the counts from this file; see .ci/run.
+const report = process.env.MILLRACE_TEST_REPORT
+
+export default defineConfig({
+  resolve: { conditions: [...conditions, 'node', 'import', 'module', 'default'] },
+  ssr: { resolve: { conditions: [...conditions, 'node', 'import', 'module', 'default'] } },
+  test: {
+    include: [
+      'packages/*/src/**/*.test.ts',
+      'packages/*/test/**/*.test.ts',
+      'examples/**/*.test.ts',
+      'apps/**/*.test.ts',
+      'tests/**/*.test.ts',
+      'bench/**/*.test.ts',
+      'simulation/**/*.test.ts',
+    ],
+    exclude: ['**/node_modules/**', '**/dist/**', 'tests/repo/.generated/**'],
+    passWithNoTests: true,
+    pool: 'forks',
+    maxWorkers: 2,
+    // Threads and processes a test starts resolve workspace packages to their sources as well.
+    execArgv: conditions.map((name) => `--conditions=${name}`),
+    testTimeout: 15_000,
+    hookTimeout: 30_000,
+    reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
+  },
+})
