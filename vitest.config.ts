@@ -19,7 +19,6 @@ export default defineConfig({
       'simulation/**/*.test.ts',
     ],
     exclude: ['**/node_modules/**', '**/dist/**', 'tests/repo/.generated/**'],
-    passWithNoTests: true,
     pool: 'forks',
     maxWorkers: 2,
     // Threads and processes a test starts resolve workspace packages to their sources as well.
