@@ -1,0 +1,462 @@
+/**
+ * Hosts one operator outside the runtime, for tests: state in memory, a clock that stands still until it is told to
+ * move, seeded randomness, captured outputs. Enforces the operator contract (graph/operator.ts, O1 to O5).
+ *
+ * Invariants:
+ *  H1  The operator is called by one method at a time; what it emits at any other moment is an InvariantError (O2).
+ *  H2  Input waits in arrival order while the operator is not ready, and is given to it when it is again.
+ *  H3  Rows given to `process` are views that die when the call returns, unless `views: false`.
+ */
+import { type Batch, RowBatch } from '../batch/batch.ts'
+import { type CanonicalKey, canonicalKey, type Key, keyGroupOf, originalKey, ownerOfGroup } from '../batch/key.ts'
+import { InvariantError, messageOf, OperationalError, UsageError } from '../errors.ts'
+import type { GraphNode } from '../graph/node.ts'
+import type { Operator, OperatorContext, Output, StepMetrics } from '../graph/operator.ts'
+import { hostMetrics } from './host-metrics.ts'
+import { type HostSnapshot, loadHostSnapshot, saveHostSnapshot } from './host-snapshot.ts'
+import { MemoryState } from './memory-state.ts'
+import { seededRandom } from './sim-random.ts'
+import { ViewBatch, ViewScope } from './view-batch.ts'
+
+export type CreateOperator = (ctx: OperatorContext) => Operator
+
+export interface OperatorHostOptions {
+  readonly step?: string
+  /** Number of inputs; default that of the node, else 1. */
+  readonly inputs?: number
+  /** Side outputs that may be asked for; default those of the node, else any. */
+  readonly outputs?: readonly string[]
+  /** Processing time at the start, ms since the epoch; default 0. */
+  readonly now?: number
+  readonly seed?: number
+  readonly instance?: { readonly index: number; readonly count: number }
+  /** Event time of rows sent without one. */
+  readonly time?: (row: never) => number
+  /** Key of rows sent without one. */
+  readonly key?: (row: never) => Key
+  /** What a failing callback does; default 'fail': the call that met it throws. */
+  readonly onError?: 'fail' | 'skip'
+  /** False: hand out rows themselves instead of views that expire. */
+  readonly views?: boolean
+}
+
+export interface EmittedRow<T = unknown> {
+  readonly row: T
+  readonly time: number
+  readonly key: Key | undefined
+  readonly weight: 1 | -1
+}
+
+export type TimedRow<T = unknown> = readonly [time: number, row: T, key?: Key]
+
+export type HostMetrics = Readonly<Record<Exclude<keyof StepMetrics, 'dropped'>, number>> & {
+  readonly dropped: number
+  readonly droppedBy: Readonly<Record<string, number>>
+}
+
+export interface HostError {
+  readonly error: unknown
+  readonly row: unknown
+  readonly time: number
+  readonly key: Key | undefined
+  readonly origin: string | undefined
+}
+
+export interface OperatorHost {
+  readonly operator: Operator
+  /** Processing time of the host, ms. */
+  readonly now: number
+  /** Watermark the runtime would forward: min(combined input watermark, hold()). */
+  readonly watermarkOut: number
+  /** Rows emitted with a time behind the watermark forwarded before: late for whoever reads the output. */
+  readonly emittedLate: number
+  readonly metrics: HostMetrics
+  readonly errors: readonly HostError[]
+  /** What the operator says of itself; true and 0 where it says nothing. */
+  readonly isReady: boolean
+  readonly held: number
+  /** Batches and watermarks that wait because the operator is not ready. */
+  readonly waiting: number
+
+  /** Gives the operator one batch: tuples `[time, row, key?]`, or rows where the options tell time and key. */
+  send(rows: readonly TimedRow[] | readonly unknown[], input?: number): void
+  sendBatch(batch: Batch, input?: number): void
+  /** Moves the watermark of one input, or of all; the operator sees the minimum over the inputs that are not idle. */
+  watermark(time: number, input?: number): void
+  /** Takes an input out of the minimum until its next row or watermark. */
+  idle(input: number): void
+  /** Lets `ms` of processing time pass, with the wake-ups that fall due, and the ones requested. */
+  advance(ms: number): void
+  /** Sets the clock without waking anybody: a clock that jumps. */
+  setNow(timeMs: number): void
+  /** Waits for promises and runs requested wake-ups until nothing moves any more. */
+  settle(): Promise<void>
+  /** End of one input, or of all: its watermark becomes Infinity. */
+  end(input?: number): void
+  /** Rows emitted since the last take of this output. */
+  take<T = unknown>(output?: string): EmittedRow<T>[]
+  /** Barrier and state, as bytes. */
+  snapshot(): Uint8Array
+  /** A new host with a fresh operator on the state of these snapshots, of which it takes the keys it owns. */
+  restore(snapshot: Uint8Array | readonly Uint8Array[], options?: Pick<OperatorHostOptions, 'instance'>): OperatorHost
+  close(): void
+}
+
+/**
+ * Hosts an operator.
+ * @example
+ * const host = openOperator(ctx => ({ process: batch => ctx.out.emitBatch(batch) }))
+ * host.send([[1_000, 'a']])
+ * host.take() // => [{ row: 'a', time: 1000, key: undefined, weight: 1 }]
+ */
+export function openOperator(what: CreateOperator | GraphNode, options: OperatorHostOptions = {}): OperatorHost {
+  return new Host(what, options, [])
+}
+
+const wakesMax = 100_000
+const quietTurns = 5
+
+class Host implements OperatorHost {
+  readonly operator: Operator
+  readonly errors: HostError[] = []
+  readonly metrics: HostMetrics
+  readonly #what: CreateOperator | GraphNode
+  readonly #options: OperatorHostOptions
+  readonly #step: string
+  readonly #state: MemoryState
+  readonly #scope: ViewScope
+  readonly #outputs = new Map<string, EmittedRow[]>()
+  readonly #watermarks: number[]
+  readonly #idle: boolean[]
+  readonly #waiting: (() => void)[] = []
+  #now: number
+  #calling: string | undefined = 'create'
+  #watermark = Number.NEGATIVE_INFINITY
+  #watermarkOut = Number.NEGATIVE_INFINITY
+  #emittedLate = 0
+  #wakeRequested = false
+  #wakeAt = Number.POSITIVE_INFINITY
+  #isClosed = false
+
+  constructor(what: CreateOperator | GraphNode, options: OperatorHostOptions, snapshots: readonly HostSnapshot[]) {
+    const node = typeof what === 'function' ? undefined : what
+    if (node !== undefined && node.spec.type !== 'operator') {
+      throw new UsageError('HOST_NODE', `"${node.name}" is a ${node.spec.type} node; only operators can be hosted.`)
+    }
+    const spec = node?.spec.type === 'operator' ? node.spec : undefined
+    this.#what = what
+    this.#options = options
+    this.#step = options.step ?? node?.name ?? 'hosted'
+    const inputs = options.inputs ?? node?.inputs.length ?? 1
+    const instance = options.instance ?? { index: 0, count: 1 }
+    const owns = (key: CanonicalKey): boolean => ownerOfGroup(keyGroupOf(key), instance.count) === instance.index
+    this.#now = snapshots[0]?.now ?? options.now ?? 0
+    this.#watermarks = Array.from({ length: inputs }, (_, i) => lowest(snapshots.map((s) => s.watermarks[i])))
+    this.#idle = Array.from({ length: inputs }, (_, i) => snapshots.length > 0 && snapshots.every((s) => s.idle[i]))
+    this.#watermark = lowest(snapshots.map((s) => s.watermark))
+    this.#watermarkOut = lowest(snapshots.map((s) => s.watermarkOut))
+    this.#scope = new ViewScope(this.#step)
+    this.#state = new MemoryState(
+      snapshots.map((s) => s.state),
+      owns,
+    )
+    const { counters, metrics } = hostMetrics()
+    this.metrics = counters
+    const names = options.outputs ?? (spec === undefined ? undefined : (spec.outputs ?? []))
+    const random = seededRandom(options.seed ?? 1)
+    const create = spec?.create ?? (what as CreateOperator)
+    this.operator = create({
+      step: this.#step,
+      out: this.#output('out'),
+      side: (name) => {
+        if (names === undefined || names.includes(name)) return this.#output(name)
+        throw new InvariantError(
+          'SIDE_OUTPUT',
+          `the operator asked for output "${name}", which its node does not list.`,
+          {
+            step: this.#step,
+          },
+        )
+      },
+      state: this.#state,
+      metrics,
+      now: () => this.#now,
+      requestWake: () => {
+        this.#wakeRequested = true
+      },
+      wakeAt: (timeMs) => {
+        this.#wakeAt = Math.min(this.#wakeAt, timeMs)
+      },
+      currentWatermark: () => this.#watermark,
+      inputWatermark: (input) => this.#watermarks[input],
+      instance,
+      owns,
+      random: () => random.next(),
+      onError: (error, row, time, key, origin) => this.#onError(error, row, time, key, origin),
+    })
+    this.#calling = undefined
+  }
+
+  get now(): number {
+    return this.#now
+  }
+
+  get watermarkOut(): number {
+    return this.#watermarkOut
+  }
+
+  get emittedLate(): number {
+    return this.#emittedLate
+  }
+
+  get isReady(): boolean {
+    return this.operator.isReady?.() ?? true
+  }
+
+  get held(): number {
+    return this.operator.held?.() ?? 0
+  }
+
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  send(rows: readonly TimedRow[] | readonly unknown[], input = 0): void {
+    this.sendBatch(this.#batchOf(rows), input)
+  }
+
+  sendBatch(batch: Batch, input = 0): void {
+    this.#deliver(() => {
+      this.#idle[input] = false
+      const given = this.#options.views === false ? batch : new ViewBatch(batch, this.#scope)
+      this.#call('process', () => this.operator.process(given, input))
+    })
+  }
+
+  watermark(time: number, input?: number): void {
+    this.#deliver(() => {
+      for (const i of input === undefined ? this.#watermarks.keys() : [input]) {
+        if (!(time >= this.#watermarks[i])) {
+          throw new InvariantError(
+            'WATERMARK_BACKWARDS',
+            `watermark ${time} of input ${i} is below ${this.#watermarks[i]}; watermarks rise.`,
+            { step: this.#step },
+          )
+        }
+        this.#watermarks[i] = time
+        this.#idle[i] = false
+      }
+      this.#combineWatermarks()
+    })
+  }
+
+  idle(input: number): void {
+    this.#deliver(() => {
+      this.#idle[input] = true
+      this.#combineWatermarks()
+    })
+  }
+
+  advance(ms: number): void {
+    const until = this.#now + ms
+    for (let wakes = 0; this.#wakeRequested || this.#wakeAt <= until; wakes++) {
+      if (wakes === wakesMax) throw this.#wakesForEver()
+      if (!this.#wakeRequested) this.#now = Math.max(this.#now, this.#wakeAt)
+      this.#wake()
+    }
+    this.#now = until
+  }
+
+  setNow(timeMs: number): void {
+    this.#now = timeMs
+  }
+
+  async settle(): Promise<void> {
+    let wakes = 0
+    for (let quiet = 0; quiet < quietTurns; quiet++) {
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      if (!this.#isWakeDue()) continue
+      if (++wakes === wakesMax) throw this.#wakesForEver()
+      this.#wake()
+      quiet = 0
+    }
+  }
+
+  end(input?: number): void {
+    this.watermark(Number.POSITIVE_INFINITY, input)
+    for (let wakes = 0; this.#isWakeDue(); wakes++) {
+      if (wakes === wakesMax) throw this.#wakesForEver()
+      this.#wake()
+    }
+  }
+
+  take<T>(output = 'out'): EmittedRow<T>[] {
+    const rows = this.#outputs.get(output)
+    return rows === undefined ? [] : (rows.splice(0, rows.length) as EmittedRow<T>[])
+  }
+
+  snapshot(): Uint8Array {
+    if (this.#waiting.length > 0) {
+      throw new InvariantError('SNAPSHOT_WAITING', 'input waits before the operator; settle() before the snapshot.', {
+        step: this.#step,
+      })
+    }
+    this.#call('barrier', () => this.operator.barrier?.())
+    return saveHostSnapshot({
+      state: this.#state.save(),
+      watermarks: this.#watermarks,
+      idle: this.#idle,
+      watermark: this.#watermark,
+      watermarkOut: this.#watermarkOut,
+      now: this.#now,
+    })
+  }
+
+  restore(
+    snapshot: Uint8Array | readonly Uint8Array[],
+    options: Pick<OperatorHostOptions, 'instance'> = {},
+  ): OperatorHost {
+    const bytes = snapshot instanceof Uint8Array ? [snapshot] : snapshot
+    return new Host(this.#what, { ...this.#options, ...options }, bytes.map(loadHostSnapshot))
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.operator.close?.()
+  }
+
+  #call(name: string, run: () => void): void {
+    if (this.#isClosed) throw new UsageError('HOST_CLOSED', `${name} was called after close().`, { step: this.#step })
+    if (this.#calling !== undefined) {
+      throw new InvariantError('OPERATOR_REENTERED', `${name} was called during ${this.#calling} (O1).`, {
+        step: this.#step,
+      })
+    }
+    this.#calling = name
+    try {
+      const returned: unknown = run()
+      if (returned instanceof Promise) {
+        throw new InvariantError('OPERATOR_ASYNC', `${name} returned a promise; operators are synchronous (O1).`, {
+          step: this.#step,
+        })
+      }
+    } finally {
+      this.#calling = undefined
+      this.#scope.poison()
+    }
+    this.#forwardWatermark()
+  }
+
+  #wake(): void {
+    this.#wakeRequested = false
+    if (this.#wakeAt <= this.#now) this.#wakeAt = Number.POSITIVE_INFINITY
+    this.#call('wake', () => this.operator.wake?.(this.#now))
+    while (this.#waiting.length > 0 && this.isReady) (this.#waiting.shift() as () => void)()
+  }
+
+  #isWakeDue(): boolean {
+    return this.#wakeRequested || this.#wakeAt <= this.#now
+  }
+
+  #deliver(run: () => void): void {
+    if (this.#waiting.length > 0 || !this.isReady) this.#waiting.push(run)
+    else run()
+  }
+
+  #combineWatermarks(): void {
+    let combined = Number.POSITIVE_INFINITY
+    let isAnyActive = false
+    for (let i = 0; i < this.#watermarks.length; i++) {
+      if (this.#idle[i]) continue
+      isAnyActive = true
+      combined = Math.min(combined, this.#watermarks[i])
+    }
+    if (!isAnyActive || combined <= this.#watermark) return
+    this.#watermark = combined
+    this.#call('watermark', () => this.operator.watermark?.(combined))
+  }
+
+  #forwardWatermark(): void {
+    const out = Math.min(this.#watermark, this.operator.hold?.() ?? Number.POSITIVE_INFINITY)
+    if (out > this.#watermarkOut) this.#watermarkOut = out
+  }
+
+  #output(name: string): Output {
+    let rows = this.#outputs.get(name)
+    if (rows === undefined) this.#outputs.set(name, (rows = []))
+    const into = rows
+    const add = (row: unknown, time: number, key: CanonicalKey | undefined, weight: 1 | -1): void => {
+      if (this.#scope.isView(row)) {
+        throw new InvariantError('VIEW_EMITTED', 'a row view was emitted; emit batch.keep(i) or the batch (O5).', {
+          step: this.#step,
+        })
+      }
+      if (typeof time !== 'number' || Number.isNaN(time)) {
+        throw new InvariantError('EMIT_TIME', `a row was emitted with event time ${String(time)}.`, {
+          step: this.#step,
+        })
+      }
+      if (name === 'out' && time < this.#watermarkOut) this.#emittedLate++
+      into.push({ row, time, key: key === undefined ? undefined : originalKey(key), weight })
+    }
+    const check = (): void => {
+      if (this.#calling !== undefined && this.#calling !== 'create') return
+      throw new InvariantError(
+        'EMIT_OUTSIDE',
+        `the operator emitted to "${name}" outside its calls; keep the result, call requestWake() and emit it in wake() (O2).`,
+        { step: this.#step },
+      )
+    }
+    return {
+      emit: (row, time, key, weight = 1) => {
+        check()
+        add(row, time, key, weight)
+      },
+      emitBatch: (batch) => {
+        check()
+        for (let i = 0; i < batch.length; i++) {
+          add(batch.keep(i), batch.times[i], batch.keys?.[i], (batch.weights?.[i] ?? 1) as 1 | -1)
+        }
+      },
+    }
+  }
+
+  #onError(
+    error: unknown,
+    row: unknown,
+    time: number,
+    key: CanonicalKey | undefined,
+    origin: string | undefined,
+  ): void {
+    this.errors.push({ error, row, time, key: key === undefined ? undefined : originalKey(key), origin })
+    if (this.#scope.isView(row)) {
+      throw new InvariantError('VIEW_RETAINED', 'onError was given a row view; give it batch.keep(i).', {
+        step: this.#step,
+      })
+    }
+    if (this.#options.onError === 'skip') return
+    throw new OperationalError('CALLBACK_FAILED', messageOf(error), { step: this.#step, cause: error })
+  }
+
+  #batchOf(rows: readonly unknown[]): Batch {
+    const time = this.#options.time as ((row: unknown) => number) | undefined
+    const keyOf = this.#options.key as ((row: unknown) => Key) | undefined
+    const plain = time === undefined ? rows.map((tuple) => (tuple as TimedRow)[1]) : rows
+    const times = time === undefined ? rows.map((tuple) => (tuple as TimedRow)[0]) : rows.map((row) => time(row))
+    const keys = plain.map((row, i) => keyOf?.(row) ?? (time === undefined ? (rows[i] as TimedRow)[2] : undefined))
+    const isKeyed = keys.length > 0 && keys[0] !== undefined
+    return new RowBatch(plain, times, isKeyed ? keys.map(canonicalKey) : undefined)
+  }
+
+  #wakesForEver(): InvariantError {
+    return new InvariantError('WAKE_LOOP', `the operator asked for ${wakesMax} wake-ups without the clock moving on.`, {
+      step: this.#step,
+    })
+  }
+}
+
+/** Restored instances start at the lowest watermark of those they were made from. */
+function lowest(times: readonly number[]): number {
+  return times.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...times)
+}
