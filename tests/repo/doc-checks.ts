@@ -5,7 +5,10 @@ import { expect } from 'vitest'
 
 const ARROW = /^[ \t]*=>[ \t]*/
 
-/** Called by the rewritten examples. */
+/**
+ * Called by the rewritten examples.
+ * @public
+ */
 export function check(actual: unknown, expected: unknown, where: string): void {
   expect(actual, where).toEqual(expected)
 }

@@ -1,0 +1,56 @@
+// Everything a change must pass, as a table of steps:
+//
+//   npm run verify [-- --without STEP] [--report FILE]
+//
+// Every step runs, also after a failure; the exit code is non-zero when one failed. --report writes the outcomes as
+// JSON for .ci/run.
+
+import { spawnSync } from 'node:child_process'
+import { existsSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { root } from './lib/node.mjs'
+
+const { values } = parseArgs({
+  options: { without: { type: 'string', multiple: true, default: [] }, report: { type: 'string' } },
+})
+
+/** @type {{ name: string, what: string, args: string[], needs?: string }[]} Each is run with this Node. */
+const steps = [
+  { name: 'style', what: 'format and lint', args: ['node_modules/@biomejs/biome/bin/biome', 'check', '.'] },
+  { name: 'types', what: 'strict type check of everything', args: ['node_modules/typescript/bin/tsc', '-p', '.'] },
+  {
+    name: 'tests',
+    what: 'unit, contract, property, examples, documentation, layers, API report',
+    args: ['node_modules/vitest/vitest.mjs', 'run'],
+  },
+  {
+    name: 'simulation',
+    what: '200 seeds',
+    args: ['--conditions=millrace-source', 'simulation/main.ts', '--seeds', '200'],
+    needs: 'simulation/main.ts',
+  },
+  { name: 'unused', what: 'unused files, exports, dependencies', args: ['node_modules/knip/bin/knip.js'] },
+  { name: 'packages', what: 'build, content, publint, attw, a consumer', args: ['scripts/pack.mjs'] },
+]
+
+const unknown = values.without.filter((name) => !steps.some((step) => step.name === name))
+if (unknown.length > 0)
+  throw new Error(`--without ${unknown.join(', ')}: the steps are ${steps.map(({ name }) => name).join(', ')}`)
+
+const chosen = steps.filter(({ name, needs }) => {
+  return !values.without.includes(name) && (needs === undefined || existsSync(path.join(root, needs)))
+})
+const outcomes = chosen.map(({ name, what, args }) => {
+  console.log(`\n== ${name}: ${what}`)
+  const startedMs = performance.now()
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' })
+  return { name, what, passed: status === 0, seconds: (performance.now() - startedMs) / 1000 }
+})
+
+console.log('')
+for (const { name, what, passed, seconds } of outcomes) {
+  console.log(`${passed ? 'passed' : 'FAILED'}  ${name.padEnd(11)}${seconds.toFixed(1).padStart(7)} s  ${what}`)
+}
+if (values.report !== undefined) writeFileSync(values.report, JSON.stringify({ gates: outcomes }))
+process.exit(outcomes.every(({ passed }) => passed) ? 0 : 1)
