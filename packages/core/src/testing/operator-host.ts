@@ -243,7 +243,13 @@ class Host implements OperatorHost {
             { step: this.#step },
           )
         }
-        this.#watermarks[i] = time
+        if (time > this.#watermarks[i]) {
+          this.#watermarks[i] = time
+          this.#idle[i] = false
+          if (this.operator.inputWatermark !== undefined) {
+            this.#call('inputWatermark', () => this.operator.inputWatermark?.(i, time))
+          }
+        }
         this.#idle[i] = false
       }
       this.#combineWatermarks()
