@@ -243,14 +243,12 @@ class Host implements OperatorHost {
             { step: this.#step },
           )
         }
-        if (time > this.#watermarks[i]) {
-          this.#watermarks[i] = time
-          this.#idle[i] = false
-          if (this.operator.inputWatermark !== undefined) {
-            this.#call('inputWatermark', () => this.operator.inputWatermark?.(i, time))
-          }
-        }
+        const isNew = time > this.#watermarks[i]
+        this.#watermarks[i] = time
         this.#idle[i] = false
+        if (isNew && this.operator.inputWatermark !== undefined) {
+          this.#call('inputWatermark', () => this.operator.inputWatermark?.(i, time))
+        }
       }
       this.#combineWatermarks()
     })
