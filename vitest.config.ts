@@ -1,8 +1,9 @@
 import { defineConfig } from 'vitest/config'
+import CountReporter from './scripts/lib/count-reporter.mjs'
 
 const conditions = ['millrace-source']
 
-// CI reads the counts from this file; see .ci/run.
+// CI adds up the counts in this file; see .ci/run.
 const report = process.env.MILLRACE_TEST_REPORT
 
 export default defineConfig({
@@ -18,13 +19,14 @@ export default defineConfig({
       'bench/**/*.test.ts',
       'simulation/**/*.test.ts',
     ],
-    exclude: ['**/node_modules/**', '**/dist/**', 'tests/repo/.generated/**'],
+    // tests/servers needs real servers, which .ci/servers starts.
+    exclude: ['**/node_modules/**', '**/dist/**', 'tests/repo/.generated/**', 'tests/servers/**'],
     pool: 'forks',
     maxWorkers: 2,
     // Threads and processes a test starts resolve workspace packages to their sources as well.
     execArgv: conditions.map((name) => `--conditions=${name}`),
     testTimeout: 15_000,
     hookTimeout: 30_000,
-    reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
+    reporters: report === undefined ? ['default'] : ['default', new CountReporter(report)],
   },
 })

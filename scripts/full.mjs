@@ -98,10 +98,15 @@ function start(one) {
 }
 
 function stop() {
-  const { pid } = progress()
-  if (!isRunning(progress()) || pid === null) console.log(`${name} is not running`)
-  // The group, so that the unit at hand ends too; it is done again on the next start.
-  else process.kill(-pid, 'SIGTERM')
+  const state = progress()
+  if (state.pid === null || !isRunning(state)) {
+    console.log(`${name} is not running`)
+    return
+  }
+  // The whole group: the unit at hand ends too.
+  process.kill(-state.pid, 'SIGTERM')
+  save({ ...progress(), pid: null })
+  console.log(`stopped ${name}`)
 }
 
 /** @param {Job} one */

@@ -2,8 +2,8 @@
 //
 //   npm run verify [-- --without STEP] [--report FILE]
 //
-// Every step runs, also after a failure; the exit code is non-zero when one failed. --report writes the outcomes as
-// JSON for .ci/run.
+// Every step runs, also after a failure; the exit code is non-zero when one failed. --report writes the outcomes
+// for scripts/total.mjs.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
@@ -52,5 +52,8 @@ console.log('')
 for (const { name, what, passed, seconds } of outcomes) {
   console.log(`${passed ? 'passed' : 'FAILED'}  ${name.padEnd(11)}${seconds.toFixed(1).padStart(7)} s  ${what}`)
 }
-if (values.report !== undefined) writeFileSync(values.report, JSON.stringify({ gates: outcomes }))
-process.exit(outcomes.every(({ passed }) => passed) ? 0 : 1)
+const failed = outcomes.filter(({ passed }) => !passed).map(({ name }) => name)
+if (values.report !== undefined) {
+  writeFileSync(values.report, JSON.stringify({ passed: outcomes.length - failed.length, failed, skipped: [] }))
+}
+process.exit(failed.length === 0 ? 0 : 1)
