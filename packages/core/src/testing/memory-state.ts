@@ -83,11 +83,15 @@ class MemoryTable<V> implements Table<V> {
   readonly codec: TableOptions<V>['codec']
   readonly #subMajor: boolean
   readonly #groups = new Map<CanonicalKey, Map<CanonicalKey, V>>()
+  readonly #ttlMs: number | undefined
+  readonly #times = new Map<string, number>()
+  #newest = Number.NEGATIVE_INFINITY
   #size = 0
 
   constructor(name: string, options: TableOptions<V>) {
     this.name = name
     this.codec = options.codec
+    this.#ttlMs = options.ttlMs
     this.#subMajor = options.major === 'sub'
   }
 
@@ -95,15 +99,18 @@ class MemoryTable<V> implements Table<V> {
     return this.#size
   }
 
-  get(key: CanonicalKey, sub: CanonicalKey = 0): V | undefined {
+  get(key: CanonicalKey, sub: CanonicalKey = ''): V | undefined {
     return this.#subMajor ? this.#groups.get(sub)?.get(key) : this.#groups.get(key)?.get(sub)
   }
 
-  has(key: CanonicalKey, sub: CanonicalKey = 0): boolean {
+  has(key: CanonicalKey, sub: CanonicalKey = ''): boolean {
     return (this.#subMajor ? this.#groups.get(sub)?.has(key) : this.#groups.get(key)?.has(sub)) ?? false
   }
 
-  set(key: CanonicalKey, value: V, sub: CanonicalKey = 0): void {
+  set(key: CanonicalKey, value: V, sub: CanonicalKey = '', time = this.#newest): void {
+    if (time > this.#newest) this.#newest = time
+    const id = `${typeof key}${key} ${typeof sub}${sub}`
+    if (this.#ttlMs !== undefined) this.#times.set(id, Math.max(time, this.#times.get(id) ?? time))
     const outer = this.#subMajor ? sub : key
     const inner = this.#subMajor ? key : sub
     let group = this.#groups.get(outer)
@@ -112,7 +119,7 @@ class MemoryTable<V> implements Table<V> {
     group.set(inner, value)
   }
 
-  delete(key: CanonicalKey, sub: CanonicalKey = 0): boolean {
+  delete(key: CanonicalKey, sub: CanonicalKey = ''): boolean {
     const outer = this.#subMajor ? sub : key
     const group = this.#groups.get(outer)
     if (group === undefined || !group.delete(this.#subMajor ? key : sub)) return false
@@ -132,6 +139,20 @@ class MemoryTable<V> implements Table<V> {
 
   outers(): Iterable<CanonicalKey> {
     return this.#groups.keys()
+  }
+
+  expire(now: number, visit?: (key: CanonicalKey, sub: CanonicalKey, value: V) => void): number {
+    if (this.#ttlMs === undefined) return 0
+    const expired: [CanonicalKey, CanonicalKey, V][] = []
+    this.forEach((key, sub, value) => {
+      const time = this.#times.get(`${typeof key}${key} ${typeof sub}${sub}`)
+      if (time !== undefined && now >= time + (this.#ttlMs as number)) expired.push([key, sub, value])
+    })
+    for (const [key, sub, value] of expired) {
+      visit?.(key, sub, value)
+      this.delete(key, sub)
+    }
+    return expired.length
   }
 
   forEach(visit: (key: CanonicalKey, sub: CanonicalKey, value: V) => void): void {

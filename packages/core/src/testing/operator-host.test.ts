@@ -74,7 +74,7 @@ test('emission outside a call is refused', () => {
       return 0
     },
   }))
-  expect(() => host.held).toThrow(code('EMIT_OUTSIDE'))
+  expect(() => host.held).toThrow(code('EMIT_OUTSIDE_CALL'))
 })
 
 test('a row view that is emitted, retained or written is refused', () => {

@@ -4,7 +4,7 @@
  *
  * Invariants:
  *  H1  The operator is called by one method at a time; what it emits at any other moment is an InvariantError (O2).
- *  H2  Input waits in arrival order while the operator is not ready, and is given to it when it is again.
+ *  H2  Input waits in arrival order while the operator is not ready or its output full, and is given to it afterwards.
  *  H3  Rows given to `process` are views that die when the call returns, unless `views: false`.
  */
 import { type Batch, RowBatch } from '../batch/batch.ts'
@@ -36,6 +36,8 @@ export interface OperatorHostOptions {
   readonly key?: (row: never) => Key
   /** What a failing callback does; default 'fail': the call that met it throws. */
   readonly onError?: 'fail' | 'skip'
+  /** True while the reader of the output takes no more: the operator gets neither input nor wake-ups. */
+  readonly isFull?: () => boolean
   /** False: hand out rows themselves instead of views that expire. */
   readonly views?: boolean
 }
@@ -64,6 +66,7 @@ export interface HostError {
 
 export interface OperatorHost {
   readonly operator: Operator
+  readonly instance: { readonly index: number; readonly count: number }
   /** Processing time of the host, ms. */
   readonly now: number
   /** Watermark the runtime would forward: min(combined input watermark, hold()). */
@@ -118,6 +121,7 @@ const quietTurns = 5
 
 class Host implements OperatorHost {
   readonly operator: Operator
+  readonly instance: { readonly index: number; readonly count: number }
   readonly errors: HostError[] = []
   readonly metrics: HostMetrics
   readonly #what: CreateOperator | GraphNode
@@ -149,7 +153,10 @@ class Host implements OperatorHost {
     this.#step = options.step ?? node?.name ?? 'hosted'
     const inputs = options.inputs ?? node?.inputs.length ?? 1
     const instance = options.instance ?? { index: 0, count: 1 }
-    const owns = (key: CanonicalKey): boolean => ownerOfGroup(keyGroupOf(key), instance.count) === instance.index
+    this.instance = instance
+    const isKeyed = node === undefined || node.inputs.some((edge) => edge.partitioning === 'key')
+    const owns = (key: CanonicalKey): boolean =>
+      !isKeyed || ownerOfGroup(keyGroupOf(key), instance.count) === instance.index
     this.#now = snapshots[0]?.now ?? options.now ?? 0
     this.#watermarks = Array.from({ length: inputs }, (_, i) => lowest(snapshots.map((s) => s.watermarks[i])))
     this.#idle = Array.from({ length: inputs }, (_, i) => snapshots.length > 0 && snapshots.every((s) => s.idle[i]))
@@ -279,6 +286,7 @@ class Host implements OperatorHost {
     let wakes = 0
     for (let quiet = 0; quiet < quietTurns; quiet++) {
       await new Promise<void>((resolve) => setImmediate(resolve))
+      this.#drain()
       if (!this.#isWakeDue()) continue
       if (++wakes === wakesMax) throw this.#wakesForEver()
       this.#wake()
@@ -356,27 +364,39 @@ class Host implements OperatorHost {
     this.#wakeRequested = false
     if (this.#wakeAt <= this.#now) this.#wakeAt = Number.POSITIVE_INFINITY
     this.#call('wake', () => this.operator.wake?.(this.#now))
-    while (this.#waiting.length > 0 && this.isReady) (this.#waiting.shift() as () => void)()
+    this.#drain()
   }
 
   #isWakeDue(): boolean {
-    return this.#wakeRequested || this.#wakeAt <= this.#now
+    return (this.#wakeRequested || this.#wakeAt <= this.#now) && !this.#isFull()
+  }
+
+  #isFull(): boolean {
+    return this.#options.isFull?.() ?? false
   }
 
   #deliver(run: () => void): void {
-    if (this.#waiting.length > 0 || !this.isReady) this.#waiting.push(run)
-    else run()
+    this.#waiting.push(run)
+    this.#drain()
   }
 
+  #drain(): void {
+    while (this.#waiting.length > 0 && this.isReady && !this.#isFull()) (this.#waiting.shift() as () => void)()
+  }
+
+  /** As runtime/operator-node.ts N1 and N3: an ended input ends nothing while an idle one may speak again. */
   #combineWatermarks(): void {
     let combined = Number.POSITIVE_INFINITY
-    let isAnyActive = false
+    let active = 0
+    let ended = 0
     for (let i = 0; i < this.#watermarks.length; i++) {
-      if (this.#idle[i]) continue
-      isAnyActive = true
-      combined = Math.min(combined, this.#watermarks[i])
+      if (this.#watermarks[i] === Number.POSITIVE_INFINITY) ended++
+      else if (!this.#idle[i]) {
+        active++
+        combined = Math.min(combined, this.#watermarks[i])
+      }
     }
-    if (!isAnyActive || combined <= this.#watermark) return
+    if ((active === 0 && ended < this.#watermarks.length) || combined <= this.#watermark) return
     this.#watermark = combined
     this.#call('watermark', () => this.operator.watermark?.(combined))
   }
@@ -407,7 +427,7 @@ class Host implements OperatorHost {
     const check = (): void => {
       if (this.#calling !== undefined && this.#calling !== 'create') return
       throw new InvariantError(
-        'EMIT_OUTSIDE',
+        'EMIT_OUTSIDE_CALL',
         `the operator emitted to "${name}" outside its calls; keep the result, call requestWake() and emit it in wake() (O2).`,
         { step: this.#step },
       )
