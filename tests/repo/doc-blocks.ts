@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
 import ts from 'typescript'
+import { workspacePackages } from '../../scripts/lib/packages.mjs'
 import { packageFolders, root, sourcePaths } from './source-files.ts'
 
 export interface DocBlock {
@@ -18,11 +19,12 @@ const FENCE = /^([ \t]*)```(\w*)[ \t]*(.*)\n([\s\S]*?)^[ \t]*```[ \t]*$/gm
 
 export function allDocBlocks(): DocBlock[] {
   const pages = ['README.md', ...markdownBelow('docs/guide'), ...packageFolders().map((p) => `packages/${p}/README.md`)]
-  const sources = packageFolders().flatMap((folder) => sourcePaths(`packages/${folder}/src`))
-  return [
-    ...pages.filter((page) => existsSync(path.join(root, page))).flatMap(pageBlocks),
-    ...sources.flatMap(docstringBlocks),
-  ]
+  const docstrings = packageFolders().flatMap((folder) => {
+    let names: ReadonlyMap<string, string> | undefined
+    const once = () => (names ??= publicNames(folder))
+    return sourcePaths(`packages/${folder}/src`).flatMap((file) => docstringBlocks(file, once))
+  })
+  return [...pages.filter((page) => existsSync(path.join(root, page))).flatMap(pageBlocks), ...docstrings]
 }
 
 function pageBlocks(file: string): DocBlock[] {
@@ -51,7 +53,7 @@ export function fencedBlocks(text: string, file: string, firstLine: number): Doc
   return blocks
 }
 
-function docstringBlocks(file: string): DocBlock[] {
+function docstringBlocks(file: string, publicNames: () => ReadonlyMap<string, string>): DocBlock[] {
   const text = readFileSync(path.join(root, file), 'utf8')
   if (!text.includes('@example')) return []
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
@@ -61,21 +63,46 @@ function docstringBlocks(file: string): DocBlock[] {
     ts.forEachChild(node, visit)
   }
   visit(source)
-  const exported = exportedNames(source)
+  const own = exportedNames(source).map((name): [string, string] => [name, path.join(root, file)])
+  const names = new Map([...publicNames(), ...own])
   return [...tags].flatMap((tag) => {
-    const line = source.getLineAndCharacterOfPosition(tag.getStart()).line + 1
     const comment = ts.getTextOfJSDocComment(tag.comment) ?? ''
+    const isOnTagLine = /^@example[ \t]*\S/.test(text.slice(tag.getStart()))
+    const tagLine = source.getLineAndCharacterOfPosition(tag.getStart()).line + 1
+    const line = isOnTagLine ? tagLine : tagLine + 1
     const blocks = comment.includes('```')
       ? fencedBlocks(comment, file, line)
       : [{ file, line, code: comment, ignored: null }]
-    return blocks.map((block) => ({ ...block, code: withImports(block.code, exported, file) }))
+    return blocks.map((block) => ({ ...block, code: withImports(block.code, names) }))
   })
 }
 
-/** An example beside a function need not import it: exported names of its own file are there. */
-function withImports(code: string, exported: readonly string[], file: string): string {
-  const used = exported.filter((name) => new RegExp(`(?<![.\\w])${name}\\b`).test(code) && !declares(code, name))
-  return used.length === 0 ? code : `import { ${used.join(', ')} } from '${path.join(root, file)}'; ${code}`
+/** An example beside a function need not import it, nor the public names of its package. */
+function withImports(code: string, names: ReadonlyMap<string, string>): string {
+  const used = [...names].filter(([name]) => new RegExp(`(?<![.\\w])${name}\\b`).test(code) && !declares(code, name))
+  return used.map(([name, from]) => `import { ${name} } from '${from}'; `).join('') + code
+}
+
+/** Name -> entry that exports it, of one package; the main entry goes first. */
+function publicNames(folder: string): Map<string, string> {
+  const found = workspacePackages().find((one) => path.basename(one.folder) === folder)
+  const entries = Object.entries(found?.manifest.exports ?? {}).map(([subpath, conditions]) => ({
+    specifier: path.posix.join(found?.name ?? '', subpath),
+    source: path.join(found?.folder ?? '', conditions['millrace-source'] ?? ''),
+  }))
+  const { config } = ts.readConfigFile(path.join(root, 'tsconfig.json'), ts.sys.readFile)
+  const { options } = ts.parseJsonConfigFileContent({ ...config, include: [], files: [] }, ts.sys, root)
+  const program = ts.createProgram(entries.map(({ source }) => source).filter(existsSync), options)
+  const checker = program.getTypeChecker()
+  const names = new Map<string, string>()
+  for (const { specifier, source } of entries) {
+    const file = program.getSourceFile(source)
+    const symbol = file && checker.getSymbolAtLocation(file)
+    for (const { name } of symbol === undefined ? [] : checker.getExportsOfModule(symbol)) {
+      if (!names.has(name) && name !== 'default') names.set(name, specifier)
+    }
+  }
+  return names
 }
 
 function declares(code: string, name: string): boolean {
