@@ -102,7 +102,7 @@ function checkConsumer() {
   writeFileSync(path.join(folder, 'package.json'), '{ "type": "module" }\n')
   writeFileSync(path.join(folder, 'main.ts'), lines.join(''))
   const settings = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--skipLibCheck', 'false']
-  const target2024 = ['--module', 'nodenext', '--target', 'es2024', '--types', 'node', '--noEmit']
+  const target2024 = ['--module', 'nodenext', '--target', 'es2024', '--types', 'node', '--noEmit', '--ignoreConfig']
   check('consumer', 'tsc', script('typescript', 'tsc'), [...settings, ...target2024, path.join(folder, 'main.ts')])
   check('consumer', 'node', path.join(folder, 'main.ts'), [])
 }

@@ -47,7 +47,7 @@ export const coreLayers: Readonly<Record<string, readonly string[]>> = {
   runtime: execution,
   stream: ['operators', 'window', ...contracts],
   dataflow: ['stream', 'operators', 'window', ...execution],
-  testing: ['stream', 'dataflow', 'operators', 'window', ...execution],
+  testing: ['index', 'stream', 'dataflow', 'operators', 'window', ...execution],
   index: ['stream', 'dataflow', 'operators', 'window', ...execution],
 }
 
