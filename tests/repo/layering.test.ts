@@ -72,11 +72,11 @@ describe('inside core', () => {
 
   test('an area imports only the areas the table allows', () => {
     const complaints = coreFiles().flatMap(({ file, imports }) =>
-      imports.flatMap(({ specifier }) => {
+      imports.flatMap(({ specifier, line }) => {
         const from = areaOf(file)
         const to = isRelative(specifier) ? areaOf(resolve(file, specifier)) : null
         if (from === null || to === null || from === to || coreLayers[from]?.includes(to)) return []
-        return [rule(file, specifier, `${from} may import ${coreLayers[from]?.join(', ') || 'nothing'}`)]
+        return [rule(`${file}:${line}`, specifier, `${from} may import ${coreLayers[from]?.join(', ') || 'nothing'}`)]
       }),
     )
     expect(complaints).toEqual([])

@@ -41,7 +41,7 @@ export const coreLayers: Readonly<Record<string, readonly string[]>> = {
   connector: ['errors', 'time', 'batch', 'runtime/ports'],
   state: ['errors', 'time', 'batch'],
   graph: ['errors', 'time', 'batch', 'connector', 'state'],
-  window: ['errors', 'time', 'batch', 'state', 'graph'],
+  window: ['errors', 'time', 'batch', 'connector', 'state', 'graph'],
   operators: ['errors', 'time', 'batch', 'state', 'graph', 'window', 'connector'],
   checkpoint: execution,
   runtime: execution,
@@ -54,8 +54,9 @@ export const coreLayers: Readonly<Record<string, readonly string[]>> = {
 /** Time, randomness and timers are passed in (style rule 11). Only these files of core take them from the machine. */
 export const edgeFiles = [
   'runtime/node-ports',
-  // Its clock is virtual; it waits for promises of the user's functions, which only real turns of the loop settle.
+  // Their clocks are virtual; they wait for promises of the user's functions, which only real turns of the loop settle.
   'testing/operator-host',
+  'testing/sim-scheduler',
 ]
 
 /** What only edge files may name. */
