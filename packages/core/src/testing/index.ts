@@ -1,3 +1,13 @@
 /** The public testing kit: `millrace/testing`. */
 export { arraySink } from './array-sink.ts'
-export { arraySource, type ArraySourceOptions } from './array-source.ts'
+export { type ArraySourceOptions, arraySource } from './array-source.ts'
+export {
+  type CreateOperator,
+  type EmittedRow,
+  type OperatorHost,
+  type OperatorHostOptions,
+  openOperator,
+  type TimedRow,
+} from './operator-host.ts'
+export { advance, at, end, input, settle, type TimelineItem, watermark } from './timeline.ts'
+export { type ExpectedOutput, type ExpectOptions, type VerifyOptions, verifyOperator } from './verify-operator.ts'

@@ -12,9 +12,9 @@ import { type CanonicalKey, canonicalKey, type Key, keyGroupOf, originalKey, own
 import { InvariantError, messageOf, OperationalError, UsageError } from '../errors.ts'
 import type { GraphNode } from '../graph/node.ts'
 import type { Operator, OperatorContext, Output, StepMetrics } from '../graph/operator.ts'
+import { StateStore } from '../state/store.ts'
 import { hostMetrics } from './host-metrics.ts'
-import { type HostSnapshot, loadHostSnapshot, saveHostSnapshot } from './host-snapshot.ts'
-import { MemoryState } from './memory-state.ts'
+import { type HostSnapshot, loadHostSnapshot, saveHostSnapshot, sectionsOf } from './host-snapshot.ts'
 import { seededRandom } from './sim-random.ts'
 import { ViewBatch, ViewScope } from './view-batch.ts'
 
@@ -127,7 +127,9 @@ class Host implements OperatorHost {
   readonly #what: CreateOperator | GraphNode
   readonly #options: OperatorHostOptions
   readonly #step: string
-  readonly #state: MemoryState
+  readonly #store: StateStore
+  readonly #base: readonly Uint8Array[]
+  readonly #delta: Uint8Array[] = []
   readonly #scope: ViewScope
   readonly #outputs = new Map<string, EmittedRow[]>()
   readonly #watermarks: number[]
@@ -163,10 +165,9 @@ class Host implements OperatorHost {
     this.#watermark = lowest(snapshots.map((s) => s.watermark))
     this.#watermarkOut = lowest(snapshots.map((s) => s.watermarkOut))
     this.#scope = new ViewScope(this.#step)
-    this.#state = new MemoryState(
-      snapshots.map((s) => s.state),
-      owns,
-    )
+    this.#store = new StateStore({ worker: instance })
+    this.#base = sectionsOf(snapshots)
+    for (const section of this.#base) this.#store.apply(section, owns)
     const { counters, metrics } = hostMetrics()
     this.metrics = counters
     const names = options.outputs ?? (spec === undefined ? undefined : (spec.outputs ?? []))
@@ -185,7 +186,7 @@ class Host implements OperatorHost {
           },
         )
       },
-      state: this.#state,
+      state: this.#store.forStep(this.#step, { keyed: isKeyed }),
       metrics,
       now: () => this.#now,
       requestWake: () => {
@@ -314,8 +315,10 @@ class Host implements OperatorHost {
       })
     }
     this.#call('barrier', () => this.operator.barrier?.())
+    this.#delta.push(...this.#store.delta())
     return saveHostSnapshot({
-      state: this.#state.save(),
+      base: this.#base,
+      delta: this.#delta,
       watermarks: this.#watermarks,
       idle: this.#idle,
       watermark: this.#watermark,
