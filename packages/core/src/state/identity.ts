@@ -20,6 +20,8 @@ export interface StateDiff {
   readonly dropped: readonly StateIdentity[]
   /** State read by a newer version of its codec, or under a new name of its step. */
   readonly migrated: readonly { readonly saved: StateIdentity; readonly current: StateIdentity }[]
+  /** Old step name -> new one, where stored state is found under an old name. */
+  readonly renames: ReadonlyMap<string, string>
 }
 
 /**
@@ -41,6 +43,7 @@ export function compareState(
   const dropped: StateIdentity[] = []
   const migrated: { saved: StateIdentity; current: StateIdentity }[] = []
   const refused: string[] = []
+  const renamed = new Map<string, string>()
   for (const old of saved) {
     // A step that still exists keeps its state even when another step claims its name in renamedFrom.
     const step = steps.has(old.step) ? old.step : (renames.get(old.step) ?? old.step)
@@ -51,6 +54,7 @@ export function compareState(
       continue
     }
     found.add(addressOf(step, old.table))
+    if (step !== old.step) renamed.set(old.step, step)
     const change = changeOf(old, now)
     if (change !== undefined) refused.push(`changed  ${labelOf(old)}: ${change}`)
     else if (old.version !== now.version || old.step !== now.step) migrated.push({ saved: old, current: now })
@@ -64,7 +68,7 @@ export function compareState(
       { data: { differences: lines } },
     )
   }
-  return { added, dropped, migrated }
+  return { added, dropped, migrated, renames: renamed }
 }
 
 function changeOf(old: StateIdentity, now: StateIdentity): string | undefined {

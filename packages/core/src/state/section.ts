@@ -13,7 +13,7 @@ import { ByteReader, ByteWriter } from '../batch/bytes.ts'
 import { type CanonicalKey, keyGroupOf, ownerOfGroup } from '../batch/key.ts'
 import { OperationalError } from '../errors.ts'
 
-export const SECTION_BYTES = 1 << 20
+export const SECTION_BYTES = 1 << 18
 const FORMAT = 1
 
 export const Op = { drop: 1, delete: 2, set: 3, rows: 4 } as const
@@ -91,8 +91,8 @@ export interface Block {
   readonly body: Uint8Array
 }
 
-/** Step and blocks of a section. @throws OperationalError `CHECKPOINT_FORMAT`, `BYTES_SHORT` */
-export function readSection(section: Uint8Array): { step: string; blocks: Block[] } {
+/** Step, writer and blocks of a section. @throws OperationalError `CHECKPOINT_FORMAT`, `BYTES_SHORT` */
+export function readSection(section: Uint8Array): { step: string; writer: Writer; blocks: Block[] } {
   const r = new ByteReader(section)
   const format = r.u8()
   if (format !== FORMAT) {
@@ -110,5 +110,5 @@ export function readSection(section: Uint8Array): { step: string; blocks: Block[
     const kind = inner.u8()
     blocks.push({ table, kind, writer, body: inner.raw(inner.remaining) })
   }
-  return { step, blocks }
+  return { step, writer, blocks }
 }

@@ -8,6 +8,7 @@ import { OperationalError, UsageError } from '../errors.ts'
 import { type Accepts, EntryTable } from './entry-table.ts'
 import type { StateIdentity } from './identity.ts'
 import { NumericStateTable } from './numeric-table.ts'
+import { droppedName, droppedSet, type Evolution } from './raw-store.ts'
 import { type Block, readSection, SectionWriter, type Writer } from './section.ts'
 import type { NumericTable, StateAccess, Table, TableOptions } from './table.ts'
 
@@ -16,10 +17,8 @@ export interface StateStoreOptions {
   readonly limitBytes?: number
   /** Which worker this is; recorded in sections, so that another number of workers can read them. */
   readonly worker?: { readonly index: number; readonly count: number }
-  /** Old step name -> new one. */
-  readonly renames?: ReadonlyMap<string, string>
-  /** Steps (old names) whose sections are skipped. */
-  readonly allowDropped?: Iterable<string>
+  /** Renamed and dropped state, from `compareState`: applied to the sections read. */
+  readonly evolution?: Evolution
 }
 
 export interface StateStats {
@@ -41,6 +40,7 @@ const acceptAll: Accepts = () => true
 export class StateStore {
   readonly #options: StateStoreOptions
   readonly #limitBytes: number
+  readonly #worker: { readonly index: number; readonly count: number }
   readonly #skipped: ReadonlySet<string>
   readonly #steps = new Map<string, StepState>()
   readonly #grew: (bytes: number) => void
@@ -49,8 +49,9 @@ export class StateStore {
 
   constructor(options: StateStoreOptions = {}) {
     this.#options = options
+    this.#worker = options.worker ?? { index: 0, count: 1 }
     this.#limitBytes = options.limitBytes ?? Number.POSITIVE_INFINITY
-    this.#skipped = new Set(options.allowDropped ?? [])
+    this.#skipped = droppedSet(options.evolution?.dropped)
     this.#grew = (bytes) => {
       this.#bytes += bytes
       if (bytes > 0 && this.#bytes > this.#limitBytes) throw this.#limitError()
@@ -108,11 +109,14 @@ export class StateStore {
    * @throws UsageError `STATE_VERSION`, `STATE_MISMATCH`; OperationalError `BYTES_SHORT`, `CHECKPOINT_FORMAT`
    */
   apply(section: Uint8Array, accepts: Accepts = acceptAll): void {
-    const { step: saved, blocks } = readSection(section)
-    if (this.#skipped.has(saved)) return
-    const step = this.#steps.has(saved) ? saved : (this.#options.renames?.get(saved) ?? saved)
-    const state = this.#steps.get(step) ?? this.#step(step, blocks[0]?.writer.keyed ?? true)
+    const { step: saved, writer, blocks } = readSection(section)
+    const { index, count } = this.#worker
+    // Written by another worker of as many: none of its keys are ours.
+    if (writer.keyed && count > 1 && writer.count === count && writer.index !== index) return
+    const step = this.#options.evolution?.renames?.get(saved) ?? saved
+    const state = this.#steps.get(step) ?? this.#step(step, writer.keyed)
     for (const block of blocks) {
+      if (this.#skipped.has(droppedName(saved, block.table))) continue
       const table = state.tables.get(block.table)
       if (table !== undefined) this.#read(table, block, accepts)
       else {
@@ -154,7 +158,7 @@ export class StateStore {
   #step(step: string, keyed: boolean): StepState {
     const found = this.#steps.get(step)
     if (found !== undefined && found.writer.keyed === keyed) return found
-    const { index, count } = this.#options.worker ?? { index: 0, count: 1 }
+    const { index, count } = this.#worker
     const state = {
       writer: { keyed, index, count },
       tables: found?.tables ?? new Map(),
