@@ -18,7 +18,9 @@ export function arraySource<T>(
   rows: readonly T[] | Readonly<Record<string, readonly T[]>>,
   options: ArraySourceOptions = {},
 ): Source<T> {
-  const partitions = Array.isArray(rows) ? deal(rows as readonly T[], options.partitions ?? 1) : named(rows, options)
+  const partitions = Array.isArray(rows)
+    ? deal<T>(rows, options.partitions ?? 1)
+    : named<T>(rows as Readonly<Record<string, readonly T[]>>, options)
   let total = 0
   for (const part of partitions.values()) total += part.length
   return {
@@ -70,7 +72,10 @@ class ArrayReader<T> implements SourceReader<T> {
 
 function deal<T>(rows: readonly T[], count: number): Map<string, readonly T[]> {
   if (!Number.isInteger(count) || count < 1) {
-    throw new UsageError('ARRAY_PARTITIONS', `arraySource was given partitions: ${count}; it must be a positive integer.`)
+    throw new UsageError(
+      'ARRAY_PARTITIONS',
+      `arraySource was given partitions: ${count}; it must be a positive integer.`,
+    )
   }
   const parts = Array.from({ length: count }, (): T[] => [])
   rows.forEach((row, i) => {
@@ -79,9 +84,15 @@ function deal<T>(rows: readonly T[], count: number): Map<string, readonly T[]> {
   return new Map(parts.map((part, i) => [String(i), part]))
 }
 
-function named<T>(rows: object, options: ArraySourceOptions): Map<string, readonly T[]> {
+function named<T>(
+  rows: Readonly<Record<string, readonly T[]>>,
+  options: ArraySourceOptions,
+): Map<string, readonly T[]> {
   if (options.partitions !== undefined) {
-    throw new UsageError('ARRAY_PARTITIONS', 'arraySource was given named partitions and a number of them; leave one out.')
+    throw new UsageError(
+      'ARRAY_PARTITIONS',
+      'arraySource was given named partitions and a number of them; leave one out.',
+    )
   }
   return new Map(Object.entries(rows))
 }

@@ -1,0 +1,12 @@
+/** Files as sources and sinks: `@millrace/connectors/file`. */
+export { type BinaryOptions, binary } from './binary.ts'
+export { type CsvOptions, csv } from './csv.ts'
+export type { Columns, ColumnType, CsvRow } from './csv-columns.ts'
+export type { FileConnector, FileOptions } from './file-connector.ts'
+export type { FilePosition } from './file-reader.ts'
+export type { Existing, FileState } from './file-sink.ts'
+export { type JsonLinesOptions, jsonLines } from './json-lines.ts'
+export type { LengthPrefix } from './length-prefix.ts'
+export type { TextEncoding } from './lines.ts'
+export type { FilePath } from './paths.ts'
+export type { StandardIssue, StandardResult, StandardSchema } from './standard-schema.ts'
