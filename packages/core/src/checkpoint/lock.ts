@@ -8,17 +8,8 @@
  *      finds the higher one there.
  */
 import { OperationalError, UsageError } from '../errors.ts'
-import type { Disk } from '../runtime/ports.ts'
+import type { Disk, Processes } from '../runtime/ports.ts'
 import type { OnWrite } from './write-sites.ts'
-
-/** The operating system's processes. */
-export interface Processes {
-  readonly pid: number
-  readonly host: string
-  isAlive(pid: number): boolean
-  /** Tells two processes apart that had the same pid: start time and boot. Undefined where unknown. */
-  identity(pid: number): string | undefined
-}
 
 export interface FlowLock {
   /** Fails when another process has taken over; a defence in depth, once a second or per commit. @throws OperationalError `FLOW_FENCED` */

@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import type { Processes } from '../checkpoint/lock.ts'
+import type { Processes } from './ports.ts'
 
 export const nodeProcesses: Processes = {
   pid: process.pid,

@@ -58,10 +58,21 @@ export interface DiskFile {
   close(): Promise<void>
 }
 
+/** The processes of the machine: who holds a state folder, and does it still live? */
+export interface Processes {
+  readonly pid: number
+  readonly host: string
+  isAlive(pid: number): boolean
+  /** Tells two processes apart that had the same pid: start time and boot. Undefined where unknown. */
+  identity(pid: number): string | undefined
+}
+
 /** The ports together, as the runtime passes them on. */
 export interface Ports {
   readonly clock: Clock
   readonly scheduler: Scheduler
   readonly random: Random
   readonly disk: Disk
+  /** Default: those of the operating system. */
+  readonly processes?: Processes
 }
