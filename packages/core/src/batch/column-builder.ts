@@ -4,10 +4,11 @@
  * Two ways in: `append(row, time)` checks every value; or `const i = builder.next(time)` and writes into
  * `builder.columns.price[i]`, unchecked, with `builder.code('channel', text)` for strings.
  */
-import { OperationalError, UsageError } from '../errors.ts'
+import { UsageError } from '../errors.ts'
 import type { Origin } from './batch.ts'
 import { type ColumnArray, type ColumnBatch, type ColumnStore, type ColumnsOf, columnBatch } from './columns.ts'
 import type { CanonicalKey } from './key.ts'
+import { type Cells, type RowTarget, type RowWriter, rowWriter } from './row-writer.ts'
 import type { Column, Fields, RowOf, Schema } from './schema.ts'
 
 /** A dictionary that reached this many strings is left to the batches that use it, and a new one is begun. */
@@ -26,7 +27,7 @@ export class ColumnBuilder<F extends Fields = Fields> {
   /** Of nullable columns; all 1 at first. Write 0 for null. */
   validity: Readonly<Record<string, Uint8Array>>
   readonly #dictionaries: Record<string, Dictionary> = {}
-  readonly #writers: readonly CellWriter[]
+  readonly #write: RowWriter
   #times: Float64Array
   #length = 0
 
@@ -41,7 +42,7 @@ export class ColumnBuilder<F extends Fields = Fields> {
     this.columns = this.#newColumns()
     this.validity = this.#newValidity()
     this.#times = new Float64Array(capacity)
-    this.#writers = schema.columns.map((column) => this.#writer(column))
+    this.#write = rowWriter(schema)
   }
 
   get length(): number {
@@ -52,7 +53,7 @@ export class ColumnBuilder<F extends Fields = Fields> {
     return this.#length === this.capacity
   }
 
-  /** Opens the next row and returns its index; its cells are 0, '' of the first string, or undefined until written. */
+  /** Opens the next row and returns its index; its cells are to be written before `take`. */
   next(time: number): number {
     if (this.#length === this.capacity) throw this.#full()
     this.#times[this.#length] = time
@@ -77,9 +78,7 @@ export class ColumnBuilder<F extends Fields = Fields> {
    */
   append(row: RowOf<Schema<F>>, time: number): void {
     if (this.#length === this.capacity) throw this.#full()
-    const cells = row as Readonly<Record<string, unknown>>
-    const { columns } = this.schema
-    for (let c = 0; c < columns.length; c++) this.#writers[c](cells[columns[c].name], this.#length)
+    this.#write(row as Cells, this.#length, this as unknown as RowTarget)
     this.#times[this.#length++] = time
   }
 
@@ -133,19 +132,6 @@ export class ColumnBuilder<F extends Fields = Fields> {
     this.#dictionaries[name] = { strings: [], codes: new Map() }
   }
 
-  #writer(column: Column): CellWriter {
-    const { name, kind, isNullable } = column
-    const accepts = acceptors[kind]
-    return (value, i) => {
-      const isNull = value === null || value === undefined
-      if (isNullable) this.validity[name][i] = isNull ? 0 : 1
-      if (isNull && isNullable) return
-      if (isNull || !accepts(value)) throw columnType(column, value)
-      const array = (this.columns as Record<string, ColumnArray>)[name]
-      array[i] = kind === 'string' ? this.code(name, value as string) : kind === 'bool' ? Number(value) : value
-    }
-  }
-
   #full(): UsageError {
     return new UsageError(
       'COLUMN_CAPACITY',
@@ -153,8 +139,6 @@ export class ColumnBuilder<F extends Fields = Fields> {
     )
   }
 }
-
-type CellWriter = (value: unknown, i: number) => void
 
 /** A batch of columns from plain rows. @throws OperationalError `COLUMN_TYPE` */
 export function columnsFromRows<F extends Fields>(
@@ -183,27 +167,6 @@ export function columnArray(kind: Column['kind'], length: number): ColumnArray {
     default:
       return new Array<unknown>(length).fill(undefined)
   }
-}
-
-const acceptors: Readonly<Record<Column['kind'], (value: unknown) => boolean>> = {
-  int32: (value) => typeof value === 'number' && (value | 0) === value,
-  float64: (value) => typeof value === 'number',
-  int64: (value) => typeof value === 'bigint' && BigInt.asIntN(64, value) === value,
-  bool: (value) => typeof value === 'boolean',
-  string: (value) => typeof value === 'string',
-  bytes: (value) => value instanceof Uint8Array,
-  object: () => true,
-}
-
-function columnType(column: Column, value: unknown): OperationalError {
-  const isNull = value === null || value === undefined
-  const shown = isNull || typeof value !== 'object' ? String(value).slice(0, 40) : 'an object'
-  const remedy = isNull ? ` Declare it '${column.kind}?' to allow null.` : ''
-  return new OperationalError(
-    'COLUMN_TYPE',
-    `column "${column.name}" holds ${column.kind} values and was given ${typeof value === 'string' ? JSON.stringify(shown) : shown}.${remedy}`,
-    { data: { column: column.name, kind: column.kind, got: typeof value } },
-  )
 }
 
 function mapValues<A, B>(from: Readonly<Record<string, A>>, map: (value: A) => B): Record<string, B> {
