@@ -14,11 +14,12 @@
  *  M5  A folder with manifests is never taken for an empty one.
  */
 import { KEY_GROUPS } from '../batch/key.ts'
-import { messageOf, OperationalError, UsageError } from '../errors.ts'
+import { invariant, messageOf, OperationalError, UsageError } from '../errors.ts'
 import type { Clock, Disk, Scheduler } from '../runtime/ports.ts'
-import type { Evolution } from '../state/raw-store.ts'
+import { compareState } from '../state/identity.ts'
+import { droppedName, type Evolution } from '../state/raw-store.ts'
 import { type Compacted, Compactor } from './compact.ts'
-import { EPOCH_FOLDER, type EpochFiles } from './epoch-log.ts'
+import { EPOCH_FOLDER, type EpochFiles, EpochLog } from './epoch-log.ts'
 import { asCorrupt, type FileRef, FrameType, readFrames } from './frames.ts'
 import { type Commit, decodeManifest, encodeManifest, filesOf, MANIFEST_FORMAT, type Manifest } from './manifest.ts'
 import type { OnWrite, WriteSite } from './write-sites.ts'
@@ -52,10 +53,15 @@ export class CheckpointStore {
   #current: Manifest | undefined
   /** Manifest path -> files it names; the last KEEP manifests and all savepoints. */
   readonly #kept = new Map<string, readonly FileRef[]>()
+  /** Files found at the start that nothing names: undecided epochs, unused images. */
+  readonly #leftovers = new Set<string>()
   #sequence = 0
   #epochMax = 0
   #compacted: Compacted | undefined
   #compaction: Promise<void> | undefined
+  #evolution: Evolution = {}
+  /** True until the first commit after opening: only that one may change what state there is. */
+  #isFirst = true
 
   constructor(options: CheckpointOptions) {
     this.#options = options
@@ -138,6 +144,7 @@ export class CheckpointStore {
    */
   async commit(commit: Commit, files: readonly EpochFiles[]): Promise<Manifest> {
     if (commit.savepoint !== undefined) checkSavepointName(commit.savepoint)
+    await this.#takeOverState(commit)
     const ordered = [...files].sort((a, b) => a.worker - b.worker)
     const chain = this.#chain()
     const sequence = this.#sequence + 1
@@ -174,6 +181,11 @@ export class CheckpointStore {
     await readState(this.#disk, this.#folder, manifest, apply)
   }
 
+  /** The log of a worker's epoch. */
+  epochLog(epoch: number, worker: number): EpochLog {
+    return new EpochLog({ disk: this.#disk, folder: this.#folder, epoch, worker, onWrite: this.#onWrite })
+  }
+
   /** Staged bytes of one sink in worker order, as they were given to `EpochLog.stage`. */
   async *staged(manifest: Manifest, sink: string): AsyncGenerator<Uint8Array> {
     if ((manifest.sinks[sink]?.bytes ?? 0) === 0) return
@@ -202,10 +214,12 @@ export class CheckpointStore {
     return this.#compaction
   }
 
-  /** Rewrites the state under new step names, without dropped tables; before data flows, when `compareState` says so. */
+  /**
+   * Says what the program renamed, and what of the stored state may be dropped. The first commit after opening rewrites
+   * the files accordingly where they differ, so that neither has to be said again at later starts.
+   */
   async evolve(evolution: Evolution): Promise<void> {
-    await this.#compaction?.catch(() => {})
-    if (this.#current !== undefined) this.#compacted = await this.#compactor.merge(this.#current, evolution)
+    this.#evolution = evolution
   }
 
   /** Removes manifests beyond the last three, and files that no kept manifest and nothing under way needs. */
@@ -233,8 +247,28 @@ export class CheckpointStore {
     }
   }
 
-  /** Files found at the start that nothing names: undecided epochs, unused images. Removed with the first commit. */
-  readonly #leftovers = new Set<string>()
+  /** Stored state leaves the manifest only at the first commit and as agreed, and then leaves the files too. */
+  async #takeOverState(commit: Commit): Promise<void> {
+    const current = this.#current
+    if (current === undefined) return
+    if (this.#isFirst) {
+      const allowed = Array.from(this.#evolution.dropped ?? [], ({ step }) => step)
+      const { renames, dropped } = compareState(current.state, commit.state, this.#evolution.renames, allowed)
+      if (renames.size > 0 || dropped.length > 0)
+        this.#compacted = await this.#compactor.merge(current, { renames, dropped })
+      this.#isFirst = false
+      return
+    }
+    const declared = new Set(commit.state.map(({ step, table }) => droppedName(step, table)))
+    for (const { step, table } of current.state) {
+      invariant(
+        declared.has(droppedName(step, table)),
+        'STATE_LOST',
+        `epoch ${commit.epoch} would leave out table "${table}" of step "${step}", which the last commit has.`,
+        { step, table, epoch: commit.epoch },
+      )
+    }
+  }
 
   /** Base and logs that the next manifest starts from: those of the last one, or their merged form. */
   #chain(): { base: readonly FileRef[]; logs: readonly FileRef[] } {
@@ -245,6 +279,11 @@ export class CheckpointStore {
   }
 
   async #prepare(): Promise<{ names: string[]; savepoints: string[] }> {
+    await this.#compaction?.catch(() => {})
+    this.#compacted = undefined
+    this.#evolution = {}
+    this.#isFirst = true
+    this.#leftovers.clear()
     for (const name of [EPOCH_FOLDER, BASE_FOLDER, SAVEPOINTS]) await this.#disk.makeFolder(`${this.#folder}/${name}`)
     await this.#disk.syncFolder(this.#folder)
     const names = (await this.#disk.list(this.#folder)).filter((name) => /^MANIFEST-\d{10}$/.test(name))
@@ -258,6 +297,7 @@ export class CheckpointStore {
       this.#epochMax = Math.max(this.#epochMax, manifest?.epoch ?? 0)
     }
     await this.#findLeftovers()
+    await this.collect()
     return { names, savepoints }
   }
 
@@ -268,9 +308,9 @@ export class CheckpointStore {
     for (const folder of [EPOCH_FOLDER, BASE_FOLDER]) {
       for (const name of await this.#disk.list(`${this.#folder}/${folder}`)) {
         const number = Number.parseInt(name, 10)
-        if (folder === EPOCH_FOLDER && number > this.#epochMax) this.#epochMax = number
         if (folder === BASE_FOLDER) this.#compactor.skip(number)
         if (isSure && !named.has(`${folder}/${name}`)) this.#leftovers.add(`${folder}/${name}`)
+        else if (folder === EPOCH_FOLDER && number > this.#epochMax) this.#epochMax = number
       }
     }
   }

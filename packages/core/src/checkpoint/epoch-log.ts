@@ -11,6 +11,7 @@ import type { OnWrite } from './write-sites.ts'
 
 export const EPOCH_FOLDER = 'epochs'
 
+/** What a worker's finished log is; plain data that crosses threads. */
 export interface EpochFiles {
   readonly epoch: number
   readonly worker: number
@@ -24,7 +25,7 @@ const sites = { create: 'epoch-log.create', append: 'epoch-log.append', sync: 'e
 
 export interface EpochLogOptions {
   readonly disk: Disk
-  /** State folder; `CheckpointStore.open` has made it. */
+  /** State folder; opening the store has made it. */
   readonly folder: string
   /** At least `CheckpointStore.nextEpoch`: a number is used once, whether it was decided or not. */
   readonly epoch: number
@@ -48,14 +49,14 @@ export class EpochLog {
     this.#staged = new FrameFile(disk, folder, `${name}.out`, sites, this.#onWrite)
   }
 
-  /** Adds output of a sink. A promise means the buffer is full: await it before the next call. */
+  /** Adds output of a sink. A promise means the buffer is full and is the back-pressure; `finish` reports failures too. */
   stage(sink: string, bytes: Uint8Array): Promise<void> | undefined {
     if (bytes.length === 0) return undefined
     this.#stagedBytes[sink] = (this.#stagedBytes[sink] ?? 0) + bytes.length
     return this.#staged.add(FrameType.staged, sink, bytes)
   }
 
-  /** Adds a section from `StateStore.delta`. A promise means the buffer is full: await it before the next call. */
+  /** Adds a section from `StateStore.delta`; the promise is as for `stage`. */
   state(step: string, section: Uint8Array): Promise<void> | undefined {
     return this.#state.add(FrameType.state, step, section)
   }

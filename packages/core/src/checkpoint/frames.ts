@@ -110,7 +110,10 @@ export class FrameFile {
     if (this.#buffer.length < BUFFER_BYTES) return undefined
     const previous = this.#writing
     this.#flush()
-    return previous.then(() => this.#check())
+    const room = previous.then(() => this.#check())
+    // Callers on the data path may not await it; `finish` throws the same error.
+    room.catch(() => {})
+    return room
   }
 
   #flush(): void {

@@ -14,10 +14,11 @@ import type { FileRef } from './frames.ts'
 export const MANIFEST_FORMAT = 1
 
 export interface PartitionCommit {
-  /** Undefined: nothing was read yet. */
-  readonly position: Position | undefined
-  readonly watermark: number
-  readonly isIdle: boolean
+  readonly position: Position
+  /** Null: none yet. */
+  readonly watermark: number | null
+  readonly rows: number
+  readonly isIdle?: boolean
 }
 
 export interface SinkCommit {

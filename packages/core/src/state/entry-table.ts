@@ -167,6 +167,15 @@ export class EntryTable<V> implements Table<V> {
     this.#measure()
   }
 
+  /** Empties the table, as if nothing had been restored. */
+  reset(): void {
+    this.#entries.forEach((outer, inner) => {
+      this.#expiry?.forget(outer, inner)
+    })
+    this.#entries.clear()
+    this.clean()
+  }
+
   /** Applies a block of this table; what it changes does not count as dirty. */
   read(block: Block, accepts: Accepts): void {
     const r = new ByteReader(block.body)

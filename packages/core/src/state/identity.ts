@@ -16,7 +16,7 @@ export interface StateIdentity {
 export interface StateDiff {
   /** New state; always allowed. */
   readonly added: readonly StateIdentity[]
-  /** State whose step or table is gone, and that `allowDropped` names. */
+  /** State whose step or table is gone or cannot be read, and that `allowDropped` names. */
   readonly dropped: readonly StateIdentity[]
   /** State read by a newer version of its codec, or under a new name of its step. */
   readonly migrated: readonly { readonly saved: StateIdentity; readonly current: StateIdentity }[]
@@ -53,10 +53,11 @@ export function compareState(
       else refused.push(droppedLine(old, steps.has(step)))
       continue
     }
-    found.add(addressOf(step, old.table))
-    if (step !== old.step) renamed.set(old.step, step)
     const change = changeOf(old, now)
-    if (change !== undefined) refused.push(`changed  ${labelOf(old)}: ${change}`)
+    if (change === undefined) found.add(addressOf(step, old.table))
+    if (step !== old.step) renamed.set(old.step, step)
+    if (change !== undefined && allowed.has(old.step)) dropped.push(old)
+    else if (change !== undefined) refused.push(`changed  ${labelOf(old)}: ${change}`)
     else if (old.version !== now.version || old.step !== now.step) migrated.push({ saved: old, current: now })
   }
   const added = current.filter((identity) => !found.has(addressOf(identity.step, identity.table)))
@@ -76,7 +77,7 @@ function changeOf(old: StateIdentity, now: StateIdentity): string | undefined {
     return `it was a table of ${old.kind}, now of ${now.kind}; give the table or the step another name`
   if (old.codec !== now.codec) {
     return old.kind === 'numeric'
-      ? `its aggregates changed (${old.codec}, now ${now.codec}); give the step another name`
+      ? `its aggregates changed (${old.codec}, now ${now.codec}); give the step another name or allow its state to be dropped`
       : `its codec was "${old.codec}", now "${now.codec}"; keep the name and raise the version with a migrate`
   }
   if (old.version > now.version) {

@@ -230,6 +230,12 @@ export class NumericStateTable implements NumericTable {
     this.#dropped.clear()
   }
 
+  /** Empties the table, as if nothing had been restored. */
+  reset(): void {
+    for (const sub of [...this.#slices.keys()]) this.drop(sub)
+    this.#dropped.clear()
+  }
+
   read(block: Block, accepts: Accepts): void {
     const r = new ByteReader(block.body)
     const width = block.kind === BlockKind.numeric ? r.varint() : -1

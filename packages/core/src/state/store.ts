@@ -8,7 +8,6 @@ import { OperationalError, UsageError } from '../errors.ts'
 import { type Accepts, EntryTable } from './entry-table.ts'
 import type { StateIdentity } from './identity.ts'
 import { NumericStateTable } from './numeric-table.ts'
-import { droppedName, droppedSet, type Evolution } from './raw-store.ts'
 import { type Block, readSection, SectionWriter, type Writer } from './section.ts'
 import type { NumericTable, StateAccess, Table, TableOptions } from './table.ts'
 
@@ -17,8 +16,10 @@ export interface StateStoreOptions {
   readonly limitBytes?: number
   /** Which worker this is; recorded in sections, so that another number of workers can read them. */
   readonly worker?: { readonly index: number; readonly count: number }
-  /** Renamed and dropped state, from `compareState`: applied to the sections read. */
-  readonly evolution?: Evolution
+  /** Old step name -> new one: sections of the old step are applied to the new. */
+  readonly renames?: ReadonlyMap<string, string>
+  /** Steps (old names) whose stored tables are discarded where the program cannot read them or has them no more. */
+  readonly allowDropped?: Iterable<string>
 }
 
 export interface StateStats {
@@ -32,7 +33,7 @@ type AnyTable = EntryTable<unknown> | NumericStateTable
 interface StepState {
   readonly writer: Writer
   readonly tables: Map<string, AnyTable>
-  readonly waiting: Map<string, { readonly block: Block; readonly accepts: Accepts }[]>
+  readonly waiting: Map<string, { readonly block: Block; readonly accepts: Accepts; readonly saved: string }[]>
 }
 
 const acceptAll: Accepts = () => true
@@ -41,17 +42,18 @@ export class StateStore {
   readonly #options: StateStoreOptions
   readonly #limitBytes: number
   readonly #worker: { readonly index: number; readonly count: number }
-  readonly #skipped: ReadonlySet<string>
+  readonly #allowDropped: ReadonlySet<string>
   readonly #steps = new Map<string, StepState>()
   readonly #grew: (bytes: number) => void
   #bytes = 0
   #isRestoring = false
+  readonly #discarded = new Set<AnyTable>()
 
   constructor(options: StateStoreOptions = {}) {
     this.#options = options
     this.#worker = options.worker ?? { index: 0, count: 1 }
     this.#limitBytes = options.limitBytes ?? Number.POSITIVE_INFINITY
-    this.#skipped = droppedSet(options.evolution?.dropped)
+    this.#allowDropped = new Set(options.allowDropped ?? [])
     this.#grew = (bytes) => {
       this.#bytes += bytes
       if (bytes > 0 && this.#bytes > this.#limitBytes) throw this.#limitError()
@@ -113,16 +115,15 @@ export class StateStore {
     const { index, count } = this.#worker
     // Written by another worker of as many: none of its keys are ours.
     if (writer.keyed && count > 1 && writer.count === count && writer.index !== index) return
-    const step = this.#options.evolution?.renames?.get(saved) ?? saved
+    const step = this.#options.renames?.get(saved) ?? saved
     const state = this.#steps.get(step) ?? this.#step(step, writer.keyed)
     for (const block of blocks) {
-      if (this.#skipped.has(droppedName(saved, block.table))) continue
       const table = state.tables.get(block.table)
-      if (table !== undefined) this.#read(table, block, accepts)
+      if (table !== undefined) this.#read(table, block, accepts, saved)
       else {
         const waiting = state.waiting.get(block.table)
-        if (waiting === undefined) state.waiting.set(block.table, [{ block, accepts }])
-        else waiting.push({ block, accepts })
+        if (waiting === undefined) state.waiting.set(block.table, [{ block, accepts, saved }])
+        else waiting.push({ block, accepts, saved })
       }
     }
   }
@@ -152,7 +153,14 @@ export class StateStore {
 
   /** Restored tables that no step has declared: after all steps were created, each of them is state that would be lost. */
   unclaimed(): { readonly step: string; readonly table: string }[] {
-    return [...this.#steps].flatMap(([step, state]) => [...state.waiting.keys()].map((table) => ({ step, table })))
+    return [...this.#steps]
+      .filter(([step]) => !this.#allowDropped.has(step))
+      .flatMap(([step, state]) => [...state.waiting.keys()].map((table) => ({ step, table })))
+  }
+
+  /** Frees what waits for tables that nobody declared. */
+  forgetUnclaimed(): void {
+    for (const state of this.#steps.values()) state.waiting.clear()
   }
 
   #step(step: string, keyed: boolean): StepState {
@@ -172,14 +180,21 @@ export class StateStore {
     state.tables.set(name, table)
     const waiting = state.waiting.get(name) ?? []
     state.waiting.delete(name)
-    for (const { block, accepts } of waiting) this.#read(table, block, accepts)
+    for (const { block, accepts, saved } of waiting) this.#read(table, block, accepts, saved)
     return table
   }
 
-  #read(table: AnyTable, block: Block, accepts: Accepts): void {
+  #read(table: AnyTable, block: Block, accepts: Accepts, saved: string): void {
+    if (this.#discarded.has(table)) return
     this.#isRestoring = true
     try {
       table.read(block, accepts)
+    } catch (error) {
+      const isUnreadable =
+        error instanceof UsageError && (error.code === 'STATE_MISMATCH' || error.code === 'STATE_VERSION')
+      if (!isUnreadable || !this.#allowDropped.has(saved)) throw error
+      table.reset()
+      this.#discarded.add(table)
     } finally {
       this.#isRestoring = false
     }
