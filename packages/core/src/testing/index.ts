@@ -1,6 +1,9 @@
 /** The public testing kit: `millrace/testing`. */
+
+export { nodeDisk } from '../runtime/node-disk.ts'
 export { arraySink } from './array-sink.ts'
 export { type ArraySourceOptions, arraySource } from './array-source.ts'
+export type { ContractCheck } from './contract.ts'
 export {
   type CreateOperator,
   type EmittedRow,
@@ -9,5 +12,7 @@ export {
   openOperator,
   type TimedRow,
 } from './operator-host.ts'
+export { type SinkContractOptions, type SinkFixture, sinkContract } from './sink-contract.ts'
+export { type SourceContractOptions, type SourceFixture, sourceContract } from './source-contract.ts'
 export { advance, at, end, input, settle, type TimelineItem, watermark } from './timeline.ts'
 export { type ExpectedOutput, type ExpectOptions, type VerifyOptions, verifyOperator } from './verify-operator.ts'
