@@ -1,0 +1,17 @@
+/** The public API of `millrace`. Exported here means promised. */
+export type { Batch, Origin } from './batch/batch.ts'
+export type { Key, KeyPart } from './batch/key.ts'
+export {
+  Dataflow,
+  dataflow,
+  type EventTimeOptions,
+  type ProcessingTimeOptions,
+  type SourceOptions,
+} from './dataflow.ts'
+export { type ErrorDetails, InvariantError, MillraceError, OperationalError, UsageError } from './errors.ts'
+export { dlq, retry } from './graph/error-policy.ts'
+export type { Buffer, DeadLetter, ErrorPolicy, FullPolicy, OnError } from './graph/node.ts'
+export type { CommitEvent, JobEvent, RunReport } from './runtime/job.ts'
+export type { Run, RunOptions } from './runtime/run.ts'
+export { type InlineOptions, KeyedStream, StepStream, Stream } from './stream.ts'
+export { type Duration, durationMs } from './time/duration.ts'

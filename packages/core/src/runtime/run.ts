@@ -1,0 +1,160 @@
+/** From a flow and the user's options to a running job: checks, ports, state folder, lock, workers. */
+
+import { getHeapStatistics } from 'node:v8'
+import { openCheckpoints } from '../checkpoint/open.ts'
+import { UsageError } from '../errors.ts'
+import type { Plan } from '../graph/plan.ts'
+import { type Duration, positiveDurationMs } from '../time/duration.ts'
+import { inlineWorkers } from './inline.ts'
+import { Job, type JobEvent, type RunReport } from './job.ts'
+import { nodePorts } from './node-ports.ts'
+import { isInWorker, park } from './park.ts'
+import type { Ports } from './ports.ts'
+import { type StartPositions, startStates } from './start-positions.ts'
+import { threadWorkers } from './threads.ts'
+
+export interface RunOptions {
+  /** Folder of the flow's state. Default `.millrace/<flow>`. */
+  readonly state?: string
+  /** Worker threads. Default 1. More than one needs a flow that a module exports. */
+  readonly workers?: number
+  /**
+   * 'exactly-once' is refused when a source or sink of the flow cannot hold it. Without it each sink does the best it
+   * can, which the plan shows.
+   */
+  readonly guarantee?: 'exactly-once' | 'at-least-once'
+  /** How often results become visible and positions durable. Default 100ms. */
+  readonly commitEvery?: Duration
+  /** Where sources start when there is no state: by source and partition (`'*'` for all). Ignored when state exists. */
+  readonly from?: StartPositions
+  /** Ends the run when every source has passed this event time (ms since the epoch): later records stay unread. */
+  readonly until?: number
+  /** Ends the run after committing what was read. */
+  readonly signal?: AbortSignal
+  /** Stored state of these steps may be dropped. */
+  readonly allowDropped?: readonly string[]
+  /** Estimated bytes of state beyond which the run fails with STATE_LIMIT. Default half of the heap limit. */
+  readonly stateBytesMax?: number
+  /** Restarts after environment failures before the run fails. Default 5. */
+  readonly restartsMax?: number
+  /** 'inline' runs in this thread; 'threads' in worker threads. Default: threads when a module exports the flow. */
+  readonly execution?: 'inline' | 'threads'
+  /** URL of the module that exports the flow. Default: the module that called `dataflow` at its top level. */
+  readonly module?: string
+  /** 'interpreted' forgoes generated code. Default: generated where the process allows it. */
+  readonly loops?: 'generated' | 'interpreted' | 'auto'
+  onEvent?(event: JobEvent): void
+}
+
+/** What a run needs of a flow. */
+export interface Runnable {
+  readonly name: string
+  readonly module: string | undefined
+  plan(workers: number): Plan
+}
+
+export interface Run {
+  readonly job: Job
+  /** Resolves when the run has ended and everything is committed. */
+  readonly done: Promise<RunReport>
+  /** Reads no more, commits what was read, ends; with `savepoint` that commit is kept under a name. */
+  stop(options?: { readonly savepoint?: string }): Promise<RunReport>
+}
+
+/** Default commit interval of the embedded log and file state. */
+const COMMIT_EVERY: Duration = '100ms'
+
+export async function startRun(flow: Runnable, options: RunOptions = {}, ports: Ports = nodePorts()): Promise<Run> {
+  if (isInWorker()) return park(flow)
+  const workers = checkWorkers(options.workers ?? 1)
+  const plan = flow.plan(workers)
+  checkGuarantee(plan, options.guarantee)
+  const commitEveryMs = positiveDurationMs(options.commitEvery ?? COMMIT_EVERY, 'commitEvery')
+  const module = options.module ?? flow.module
+  const inThreads = options.execution === undefined ? module !== undefined : options.execution === 'threads'
+  if (!inThreads && workers > 1 && options.execution === undefined) throw notExported(flow.name, workers)
+  if (inThreads && module === undefined) throw notExported(flow.name, workers)
+  const folder = options.state ?? `.millrace/${flow.name}`
+  const { store, release } = await openCheckpoints({ ...ports, folder, flow: flow.name })
+  const spawn = inThreads
+    ? threadWorkers({ flow: flow.name, module: module as string, folder })
+    : inlineWorkers({ ports, folder })
+  const job = new Job({
+    plan,
+    ports,
+    store,
+    spawn,
+    commitEveryMs,
+    from: startStates(plan, options.from),
+    until: options.until,
+    allowDropped: options.allowDropped ?? [],
+    stateBytesMax: options.stateBytesMax ?? defaultStateBytes(),
+    restartsMax: options.restartsMax ?? 5,
+    chainMode: options.loops ?? 'auto',
+    ...(options.onEvent === undefined ? {} : { onEvent: options.onEvent }),
+  })
+  const done = job.run().finally(() => release())
+  // A run that nobody awaits yet must not end the process; `done` still rejects for whoever awaits it.
+  done.catch(() => {})
+  const stop = (reason?: { readonly savepoint?: string }): Promise<RunReport> => {
+    job.stop(reason?.savepoint)
+    return done
+  }
+  if (options.signal?.aborted) job.stop()
+  else options.signal?.addEventListener('abort', () => job.stop(), { once: true })
+  return { job, done, stop }
+}
+
+function checkWorkers(workers: number): number {
+  if (Number.isInteger(workers) && workers >= 1 && workers <= 64) return workers
+  throw new UsageError('WORKERS', `workers is ${workers}; it must be a whole number from 1 to 64.`)
+}
+
+function notExported(flow: string, workers: number): UsageError {
+  return new UsageError(
+    'FLOW_NOT_EXPORTED',
+    `flow "${flow}" was not made at the top level of a module, so ${workers} worker thread(s) cannot import it: functions do not cross threads. Export it from a module (export default flow), or run it with one worker, which runs in this thread.`,
+  )
+}
+
+/** What the author demanded must hold for every source and sink, or nothing starts. */
+function checkGuarantee(plan: Plan, guarantee: RunOptions['guarantee']): void {
+  if (guarantee !== 'exactly-once') return
+  const timed = new Set<string>()
+  for (const node of plan.nodes) {
+    if (node.determinism === 'timed' || node.inputs.some((e) => timed.has(e.from.name))) timed.add(node.name)
+    if (node.spec.type === 'source' && !node.spec.source.replayable) {
+      throw guaranteeError(
+        node.name,
+        `source "${node.name}" (${node.spec.source.kind}) cannot read again what it has given, so a crash loses records`,
+      )
+    }
+    if (node.spec.type !== 'sink') continue
+    const { guarantee: own, kind } = node.spec.sink
+    if (own === 'at-least-once') {
+      throw guaranteeError(
+        node.name,
+        `sink "${node.name}" (${kind}) is at-least-once: after a crash some records are written twice`,
+      )
+    }
+    if (own === 'idempotent' && timed.has(node.name)) {
+      throw guaranteeError(
+        node.name,
+        `sink "${node.name}" (${kind}) recognises a record it has, but the steps before it are timed and give other records when they run again`,
+      )
+    }
+  }
+}
+
+function guaranteeError(step: string, why: string): UsageError {
+  return new UsageError(
+    'PLAN_GUARANTEE',
+    `exactly-once cannot hold: ${why}. Use another connector there, or run with guarantee 'at-least-once'.`,
+    { step },
+  )
+}
+
+/** Half of what the heap may take: tables, their encoded changes at a commit, and the records in flight share the rest. */
+function defaultStateBytes(): number {
+  return getHeapStatistics().heap_size_limit / 2
+}

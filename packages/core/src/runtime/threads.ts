@@ -1,0 +1,120 @@
+/** Workers in threads: starts them, passes messages, reports the ones that die. */
+import { Worker } from 'node:worker_threads'
+import { OperationalError } from '../errors.ts'
+import type { Spawn, SpawnRequest, WorkerSet } from './job.ts'
+import { type FromWorker, fromPlain, toPlain } from './messages.ts'
+import { createSharedChannels, type SharedChannels } from './ring-transport.ts'
+
+export interface ThreadOptions {
+  readonly flow: string
+  /** URL of the module that exports the flow. */
+  readonly module: string
+  readonly folder: string
+}
+
+/** What a worker thread is started with; crosses by structured clone. */
+export interface ThreadStart
+  extends Pick<
+    SpawnRequest,
+    | 'alignment'
+    | 'manifest'
+    | 'firstEpoch'
+    | 'from'
+    | 'until'
+    | 'renames'
+    | 'allowDropped'
+    | 'stateBytesMax'
+    | 'chainMode'
+  > {
+  readonly flow: string
+  readonly module: string
+  readonly folder: string
+  readonly planHash: string
+  readonly index: number
+  readonly count: number
+  readonly counters: Float64Array<SharedArrayBuffer>
+  readonly assignment: Readonly<Record<string, readonly string[]>>
+  readonly shared: SharedChannels
+}
+
+const isSource = import.meta.url.endsWith('.ts')
+const entry = new URL(`./worker-thread${isSource ? '.ts' : '.js'}`, import.meta.url)
+
+export function threadWorkers(options: ThreadOptions): Spawn {
+  return async (request): Promise<WorkerSet> => {
+    const shared = createSharedChannels(request.plan)
+    const threads: Worker[] = []
+    let isEnding = false
+    const terminate = async (): Promise<void> => {
+      isEnding = true
+      await Promise.all(threads.map((thread) => thread.terminate()))
+    }
+    const ready = Array.from({ length: request.plan.workers }, (_, index) => {
+      const thread = new Worker(entry, {
+        workerData: startData(options, request, shared, index),
+        execArgv: isSource ? withSourceCondition(process.execArgv) : process.execArgv,
+        name: `millrace ${options.flow} ${index}`,
+      })
+      threads.push(thread)
+      return new Promise<void>((resolve, reject) => {
+        const died = (cause: unknown, why: string): void => {
+          if (isEnding) return
+          const error = crashed(options.flow, index, cause, why)
+          reject(error)
+          request.onExit(index, toPlain(error))
+        }
+        thread.on('message', (message: FromWorker) => {
+          if (message.type === 'ready') resolve()
+          else if (message.type === 'failed') reject(fromPlain(message.error))
+          request.onMessage(index, message)
+        })
+        thread.on('error', (error) => died(error, error instanceof Error ? error.message : String(error)))
+        thread.on('exit', (code) => died(undefined, `it exited with code ${code}`))
+      })
+    })
+    try {
+      await Promise.all(ready)
+    } catch (error) {
+      await terminate()
+      await Promise.allSettled(ready)
+      throw error
+    }
+    return { send: (index, message) => threads[index].postMessage(message), terminate }
+  }
+}
+
+function startData(options: ThreadOptions, request: SpawnRequest, shared: SharedChannels, index: number): ThreadStart {
+  const { plan, alignment, manifest, firstEpoch, from, until, renames, allowDropped, stateBytesMax, chainMode } =
+    request
+  return {
+    ...options,
+    planHash: plan.hash,
+    index,
+    count: plan.workers,
+    counters: request.counters[index],
+    assignment: request.assignments[index],
+    shared,
+    alignment,
+    manifest,
+    firstEpoch,
+    from,
+    until,
+    renames,
+    allowDropped,
+    stateBytesMax,
+    chainMode,
+  }
+}
+
+function withSourceCondition(execArgv: readonly string[]): string[] {
+  const condition = '--conditions=millrace-source'
+  return execArgv.includes(condition) ? [...execArgv] : [...execArgv, condition]
+}
+
+function crashed(flow: string, index: number, cause: unknown, why: string): OperationalError {
+  return new OperationalError(
+    'WORKER_CRASHED',
+    `worker ${index} of flow "${flow}" died: ${why}. All workers start again from the last commit.`,
+    { retryable: true, cause, data: { worker: index } },
+  )
+}
