@@ -19,7 +19,12 @@ export async function openInput(path: string, disk: Disk, byte: number, blockByt
   const file = await disk.open(path, 'read')
   if (!path.endsWith('.gz')) return new PlainInput(file, byte, blockBytes)
   const input = new GzipInput(path, file, blockBytes)
-  await input.skip(byte)
+  try {
+    await input.skip(byte)
+  } catch (thrown) {
+    await input.close()
+    throw thrown
+  }
   return input
 }
 

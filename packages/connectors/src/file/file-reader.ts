@@ -38,7 +38,12 @@ export async function openReader<T>(
   ctx: SourceContext,
 ): Promise<SourceReader<T>> {
   const reader = new FileReader(settings, filePosition(settings.path, position), ctx)
-  await reader.open()
+  try {
+    await reader.open()
+  } catch (thrown) {
+    await reader.close()
+    throw thrown
+  }
   return reader
 }
 
@@ -184,10 +189,12 @@ class FileReader<T> implements SourceReader<T> {
 
   #batch({ rows, at }: Decoded<T>): SourceBatch<T> {
     this.#recordsGiven += rows.length
+    // What is left over is half a record of a followed file; of another one it still comes, as the last record.
+    const isFollowed = this.#settings.followMs !== undefined
     return {
       rows,
       next: { byte: this.#byte, line: this.#decoder.line },
-      caughtUp: this.#isExhausted && this.#atEnd,
+      caughtUp: this.#isExhausted && this.#atEnd && (isFollowed || this.#from === this.#window.length),
       at: (i) => at[i],
     }
   }
