@@ -23,7 +23,10 @@ export interface Batch<T = unknown> {
   row(i: number): T
   /** Row `i` as an object the caller may retain. */
   keep(i: number): T
-  /** The rows at `indices[0 .. count)`, in that order, with the same keys unless `keys` (one per index) are given. */
+  /**
+   * The rows at `indices[0 .. count)`, in that order, with the same keys unless `keys` (one per index) are given.
+   * `indices` is copied: the caller may use its memory again.
+   */
   select(indices: ArrayLike<number>, count: number, keys?: ArrayLike<CanonicalKey>): Batch<T>
   /** The same rows under other keys and, where given, other times. */
   rekey(keys: ArrayLike<CanonicalKey> | undefined, times?: ArrayLike<number>): Batch<T>

@@ -83,12 +83,13 @@ export abstract class ColumnBatch<F extends Fields = Fields> implements Batch<Ro
   }
 
   select(indices: ArrayLike<number>, count: number, keys?: ArrayLike<CanonicalKey>): ColumnBatch<F> {
+    const { selection: from, times: allTimes } = this
     const selection = new Int32Array(count)
     const times = new Float64Array(count)
     for (let j = 0; j < count; j++) {
       const i = indices[j]
-      selection[j] = this.selection === undefined ? i : this.selection[i]
-      times[j] = this.times[i]
+      selection[j] = from === undefined ? i : from[i]
+      times[j] = allTimes[i]
     }
     return columnBatch(this.schema, this.store, count, {
       selection,
