@@ -12,7 +12,19 @@ export {
   openOperator,
   type TimedRow,
 } from './operator-host.ts'
+export type { Fault, FaultPlan } from './sim-faults.ts'
+export { type SeededRandom, seededRandom } from './sim-random.ts'
+export {
+  type SimDecorators,
+  type SimFlow,
+  type SimulateOptions,
+  type Simulation,
+  type SimWorld,
+  type SiteCount,
+  simulate,
+} from './simulate.ts'
 export { type SinkContractOptions, type SinkFixture, sinkContract } from './sink-contract.ts'
 export { type SourceContractOptions, type SourceFixture, sourceContract } from './source-contract.ts'
+export { type FlowSnapshot, type TestFlow, type TestFlowOptions, testFlow } from './test-flow.ts'
 export { advance, at, end, input, settle, type TimelineItem, watermark } from './timeline.ts'
 export { type ExpectedOutput, type ExpectOptions, type VerifyOptions, verifyOperator } from './verify-operator.ts'

@@ -41,6 +41,8 @@ export interface SimDiskPortOptions {
   readonly onCrash?: (kind: CrashKind, write: DiskWrite) => void
   /** Sees every write, for counting. */
   readonly onWrite?: (write: DiskWrite) => void
+  /** True: operations take no time. */
+  readonly isInstant?: boolean
   /** Part of paths that sites leave out. */
   readonly root?: string
 }
@@ -194,7 +196,8 @@ class SimDiskPort implements Disk {
 
   #later<T>(kind: WriteAction | 'look', label: string, extraMs: number, work: () => T): Promise<T> {
     const [least, most] = latencyMs[kind]
-    const delayMs = least + this.#options.random.next() * (most - least) + extraMs
+    const usualMs = this.#options.isInstant === true ? 0 : least + this.#options.random.next() * (most - least)
+    const delayMs = usualMs + extraMs
     return new Promise((resolve, reject) => {
       this.#options.process.schedule(delayMs, label, () => {
         try {

@@ -5,7 +5,8 @@
  * Invariants:
  *  V1  Events run one at a time, in order of (time, seeded lot, number); all promise reactions of an event run before
  *      the next one. So a seed decides the whole run, and the same seed gives the same trace hash.
- *  V2  Every event is later than the one that scheduled it, so a loop that waits by `soon` lets time pass.
+ *  V2  Every event is later than the one that scheduled it, so a loop that waits by `soon` lets time pass. In an exact
+ *      scheduler events take no time and come in the order in which they were scheduled: for tests that tell the clock.
  *  V3  After `kill`, no event of that process runs.
  */
 import type { Scheduler } from '../runtime/ports.ts'
@@ -24,6 +25,7 @@ export type RunEnd = 'done' | 'idle' | 'time' | 'events'
 
 export class SimScheduler implements Scheduler {
   readonly #random: SeededRandom
+  readonly #isExact: boolean
   readonly #heap: SimEvent[] = []
   #nowMs = 0
   #events = 0
@@ -31,8 +33,9 @@ export class SimScheduler implements Scheduler {
   #hash = 0x811c9dc5
   #thrown: { readonly error: unknown } | undefined
 
-  constructor(seed: number) {
+  constructor(seed: number, options: { readonly isExact?: boolean } = {}) {
     this.#random = seededRandom(seed).fork('scheduler')
+    this.#isExact = options.isExact ?? false
   }
 
   /** Virtual time since the start, ms. */
@@ -65,8 +68,10 @@ export class SimScheduler implements Scheduler {
 
   /** Runs `fn` after `delayMs` and a little more (V2); the label goes into the trace. Returns a cancel function. */
   schedule(delayMs: number, label: string, fn: () => void, process?: SimProcess): () => void {
-    const timeMs = this.#nowMs + Math.max(0, delayMs) + 0.001 + this.#random.next() * 0.02
-    const event: SimEvent = { timeMs, lot: this.#random.next(), number: this.#number++, label, process, fn }
+    const tickMs = this.#isExact ? 0 : 0.001 + this.#random.next() * 0.02
+    const timeMs = this.#nowMs + Math.max(0, delayMs) + tickMs
+    const lot = this.#isExact ? 0 : this.#random.next()
+    const event: SimEvent = { timeMs, lot, number: this.#number++, label, process, fn }
     push(this.#heap, event)
     return () => {
       event.fn = undefined

@@ -1,0 +1,98 @@
+/**
+ * What goes wrong in a simulation, and when. A simulation is a row of lives: a process starts, runs, dies, and the next
+ * one starts on what the disk kept. Faults are given per life; the last life has none that kills.
+ */
+
+import type { CrashKind } from './sim-disk.ts'
+import type { DiskFault, DiskWrite } from './sim-disk-port.ts'
+import type { SeededRandom } from './sim-random.ts'
+
+export type Fault =
+  /** The process dies at its n-th durable write. */
+  | {
+      readonly type: 'crash'
+      readonly write: number
+      readonly when: 'before' | 'during' | 'after'
+      readonly kind: CrashKind
+    }
+  /** The process dies after this much virtual time. */
+  | { readonly type: 'crash after'; readonly ms: number; readonly kind: CrashKind }
+  /** One worker dies after this much virtual time; the supervisor goes on. */
+  | { readonly type: 'worker crash'; readonly ms: number; readonly worker: number }
+  /** Writes from the n-th on take longer. */
+  | { readonly type: 'slow disk'; readonly write: number; readonly writes: number; readonly ms: number }
+  /** Writes from the n-th on find no space. */
+  | { readonly type: 'disk full'; readonly write: number; readonly writes: number }
+  /** The n-th write fails with an i/o error. */
+  | { readonly type: 'disk error'; readonly write: number }
+  /** The wall clock jumps. */
+  | { readonly type: 'clock jump'; readonly ms: number; readonly byMs: number }
+  /** The wall clock stands still. */
+  | { readonly type: 'clock freeze'; readonly ms: number; readonly forMs: number }
+
+/** The faults of each life. */
+export type FaultPlan = readonly (readonly Fault[])[]
+
+/** Draws `count` faults. Those that end a life open the next one. */
+export function drawFaults(random: SeededRandom, count: number, workers: number): FaultPlan {
+  const lives: Fault[][] = [[]]
+  for (let i = 0; i < count; i++) {
+    const fault = drawFault(random, workers)
+    lives[lives.length - 1].push(fault)
+    if (isFatal(fault)) lives.push([])
+  }
+  return lives
+}
+
+/** Does the process not survive it? */
+export function isFatal(fault: Fault): boolean {
+  return fault.type === 'crash' || fault.type === 'crash after' || fault.type === 'disk error'
+}
+
+/** What the disk does at each write of a life. */
+export function diskFaults(faults: readonly Fault[]): (write: DiskWrite) => DiskFault | undefined {
+  return ({ number }) => {
+    for (const fault of faults) {
+      switch (fault.type) {
+        case 'crash':
+          if (number === fault.write) return { type: 'crash', when: fault.when, kind: fault.kind }
+          break
+        case 'disk full':
+          if (number >= fault.write && number < fault.write + fault.writes) return { type: 'full' }
+          break
+        case 'disk error':
+          if (number === fault.write) return { type: 'error' }
+          break
+        case 'slow disk':
+          if (number >= fault.write && number < fault.write + fault.writes) return { type: 'slow', ms: fault.ms }
+          break
+      }
+    }
+    return undefined
+  }
+}
+
+function drawFault(random: SeededRandom, workers: number): Fault {
+  const kind = random.chance(0.6) ? 'power' : 'kill'
+  // Small numbers often: the first writes of a life are those of recovery.
+  const write = Math.floor(2 ** (random.next() * 8)) - 1
+  const ms = random.next() * 3_000
+  switch (random.int(10)) {
+    case 0:
+      return { type: 'crash after', ms, kind }
+    case 1:
+      return { type: 'worker crash', ms, worker: random.int(workers) }
+    case 2:
+      return { type: 'slow disk', write, writes: random.between(1, 20), ms: random.between(20, 2_000) }
+    case 3:
+      return { type: 'disk full', write, writes: random.between(1, 3) }
+    case 4:
+      return random.chance(0.5)
+        ? { type: 'clock jump', ms, byMs: random.between(-3_600_000, 3_600_000) }
+        : { type: 'clock freeze', ms, forMs: random.between(100, 60_000) }
+    case 5:
+      return random.chance(0.3) ? { type: 'disk error', write } : { type: 'crash', write, when: 'before', kind }
+    default:
+      return { type: 'crash', write, when: random.pick(['before', 'during', 'after', 'after'] as const), kind }
+  }
+}
