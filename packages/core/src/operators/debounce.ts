@@ -1,0 +1,154 @@
+/**
+ * debounce: emits the last record of each key once the key has been quiet for a while.
+ *
+ * In event time this is a session of which only the last record counts: records of a key belong together while each is
+ * less than `gap` after the one before. The outcome depends on the records' times alone, not on their arrival.
+ */
+import type { Batch } from '../batch/batch.ts'
+import type { CanonicalKey } from '../batch/key.ts'
+import type { Edge, Graph, GraphNode } from '../graph/node.ts'
+import type { Operator, OperatorContext } from '../graph/operator.ts'
+import type { Table } from '../state/table.ts'
+import { type Duration, formatMs, positiveDurationMs } from '../time/duration.ts'
+import { ClockDebounceOperator } from './debounce-clock.ts'
+import { WHOLE_STREAM } from './instance-key.ts'
+import { nodeOptions, type StepOptions } from './step-options.ts'
+import { TimerQueue } from './timers.ts'
+
+export interface DebounceOptions extends StepOptions {
+  /** How long a key must be quiet. */
+  readonly gap: Duration
+  /** 'event' (default): by the records' times. 'processing': by the clock; the step is then 'timed'. */
+  readonly time?: 'event' | 'processing'
+}
+
+export interface DebounceSpec extends DebounceOptions {
+  readonly name: string
+  readonly input: Edge
+}
+
+/**
+ * Adds a debounce per key, or of a whole un-keyed stream. A record comes out with the time at which the quiet was long
+ * enough: its own plus `gap`. By the clock it keeps its time, or gets that of the watermark if that has passed it.
+ * Records that were followed too soon are counted `filtered`; those that come too late for a quiet that has been
+ * decided are counted `late` and go to the output 'late'.
+ * @example
+ * import { openOperator } from 'millrace/testing'
+ * const host = openOperator(createDebounce({ gap: '1s' }))
+ * host.send([[1_000, 'H', 'field'], [1_300, 'He', 'field'], [1_900, 'Hey', 'field']])
+ * host.watermark(3_000)
+ * host.take() // => [{ row: 'Hey', time: 2_900, key: 'field', weight: 1 }]
+ */
+export function debounce(graph: Graph, spec: DebounceSpec): GraphNode {
+  const isKeyed = spec.input.partitioning === 'key'
+  const gapMs = positiveDurationMs(spec.gap, `gap of step "${spec.name}"`)
+  return graph.add({
+    kind: 'debounce',
+    name: spec.name,
+    inputs: [isKeyed ? spec.input : { ...spec.input, partitioning: 'single' }],
+    spec: {
+      type: 'operator',
+      create: createDebounce(spec),
+      outputs: ['late'],
+      keepsKeys: isKeyed,
+      describe: { gap: formatMs(gapMs), time: spec.time ?? 'event' },
+    },
+    determinism: spec.time === 'processing' ? 'timed' : 'deterministic',
+    ...nodeOptions(spec),
+  })
+}
+
+/** The operator alone. */
+export function createDebounce(options: DebounceOptions): (ctx: OperatorContext) => Operator {
+  return (ctx) => {
+    const gapMs = positiveDurationMs(options.gap, `gap of step "${ctx.step}"`)
+    return options.time === 'processing' ? new ClockDebounceOperator(ctx, gapMs) : new DebounceOperator(ctx, gapMs)
+  }
+}
+
+/** Records that belong together; `row` is the one at `last`. */
+interface Session {
+  readonly first: number
+  readonly last: number
+  readonly row: unknown
+  readonly weight: 1 | -1
+  readonly isKeyed: boolean
+}
+
+class DebounceOperator implements Operator {
+  readonly #ctx: OperatorContext
+  readonly #gapMs: number
+  /** Open sessions of each key, in order of time, each at least `gap` from the next. */
+  readonly #sessions: Table<readonly Session[]>
+  /** For each session one timer, set when it began: it is set anew when it finds that the session went on. */
+  readonly #timers: TimerQueue
+  #held = 0
+
+  constructor(ctx: OperatorContext, gapMs: number) {
+    this.#ctx = ctx
+    this.#gapMs = gapMs
+    this.#sessions = ctx.state.table('sessions')
+    this.#timers = new TimerQueue(ctx.state.table('timers', { major: 'sub' }), ctx.step)
+    this.#sessions.forEach((_key, _sub, sessions) => {
+      this.#held += sessions.length
+    })
+  }
+
+  process(batch: Batch): void {
+    const { keys, times, weights } = batch
+    const watermark = this.#ctx.currentWatermark()
+    const late: number[] = []
+    let followed = 0
+    for (let i = 0; i < batch.length; i++) {
+      const time = times[i]
+      const key = keys?.[i] ?? WHOLE_STREAM
+      const sessions = this.#sessions.get(key) ?? []
+      const near = sessions.filter((s) => time < s.last + this.#gapMs && time > s.first - this.#gapMs)
+      if (near.length === 0 && time + this.#gapMs <= watermark) {
+        late.push(i)
+        continue
+      }
+      const weight = (weights?.[i] ?? 1) as 1 | -1
+      const own: Session = { first: time, last: time, row: batch.keep(i), weight, isKeyed: keys !== undefined }
+      const merged = near.reduce(mergeSessions, own)
+      const apart = sessions.filter((s) => !near.includes(s))
+      this.#sessions.set(
+        key,
+        [...apart, merged].sort((a, b) => a.first - b.first),
+      )
+      if (near.length === 0) this.#timers.set(key, time + this.#gapMs)
+      followed += near.length
+      this.#held += 1 - near.length
+    }
+    if (followed > 0) this.#ctx.metrics.filtered(followed)
+    if (late.length === 0) return
+    this.#ctx.metrics.late(late.length)
+    this.#ctx.side('late').emitBatch(batch.select(late, late.length))
+  }
+
+  watermark(time: number): void {
+    this.#timers.fire(time, (key) => this.#emitQuiet(key, time))
+  }
+
+  held(): number {
+    return this.#held
+  }
+
+  #emitQuiet(key: CanonicalKey, watermark: number): void {
+    const sessions = this.#sessions.get(key) ?? []
+    const open = sessions.filter((s) => s.last + this.#gapMs > watermark)
+    if (open.length === 0) this.#sessions.delete(key)
+    else if (open.length < sessions.length) this.#sessions.set(key, open)
+    for (const { last, row, weight, isKeyed } of sessions) {
+      if (last + this.#gapMs > watermark) this.#timers.set(key, last + this.#gapMs)
+      else this.#ctx.out.emit(row, last + this.#gapMs, isKeyed ? key : undefined, weight)
+    }
+    this.#held -= sessions.length - open.length
+  }
+}
+
+/** `own` arrived after `other`, so of two records of one time it is the last. */
+function mergeSessions(own: Session, other: Session): Session {
+  const { row, weight, isKeyed } = own.last >= other.last ? own : other
+  return { first: Math.min(own.first, other.first), last: Math.max(own.last, other.last), row, weight, isKeyed }
+}
