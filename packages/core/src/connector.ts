@@ -121,6 +121,7 @@ export interface SinkWriter<T> {
    * 'staged' sinks return the bytes to stage (they are durable before `SinkCommitter.publish` sees them); the others
    * write and return nothing. A promise holds the step's input back: that is the back-pressure.
    */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a writer without a return statement is the common case
   write(batch: Batch<T>): Uint8Array | undefined | void | Promise<Uint8Array | undefined | void>
   /** Everything written so far must be durable at the target when this resolves. Not called for 'staged' sinks. */
   flush?(): Promise<void> | void

@@ -30,6 +30,6 @@ export function addDeadLetterSinks(graph: Graph): void {
 }
 
 function deadLetterSink(policy: ErrorPolicy): Sink<DeadLetter> | undefined {
-  if (policy.type === 'retry') return deadLetterSink(policy.then)
+  if (policy.type === 'retry') return deadLetterSink(policy.otherwise)
   return policy.type === 'dead-letter' ? policy.sink : undefined
 }

@@ -13,18 +13,23 @@ export function dlq(sink: Sink<DeadLetter>): ErrorPolicy {
 }
 
 /**
- * Calls the function again, up to `times` more, then does what `then` says (default 'fail'). Steps without state retry at
+ * Calls the function again, up to `times` more, then does what `otherwise` says (default 'fail'). Steps without state retry at
  * once, since they cannot wait; `mapAsync` has a retry of its own, with delays.
  * @throws UsageError `RETRY_TIMES` unless `times` is a whole number from 1 to 100
- * @example retry({ times: 2, then: 'skip' }).type // => 'retry'
+ * @example retry({ times: 2, otherwise: 'skip' }).type // => 'retry'
  */
-export function retry(options: { readonly times: number; readonly then?: OnError }): ErrorPolicy {
+export function retry(options: { readonly times: number; readonly otherwise?: OnError }): ErrorPolicy {
   if (!Number.isInteger(options.times) || options.times < 1 || options.times > 100) {
     throw new UsageError(
       'RETRY_TIMES',
       `retry was given times: ${options.times}; it must be a whole number from 1 to 100.`,
     )
   }
-  const then = options.then ?? 'fail'
-  return { type: 'retry', times: options.times, delayMs: 0, then: typeof then === 'string' ? { type: then } : then }
+  const otherwise = options.otherwise ?? 'fail'
+  return {
+    type: 'retry',
+    times: options.times,
+    delayMs: 0,
+    otherwise: typeof otherwise === 'string' ? { type: otherwise } : otherwise,
+  }
 }

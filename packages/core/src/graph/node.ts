@@ -30,7 +30,7 @@ export type ErrorPolicy =
   | { readonly type: 'fail' }
   | { readonly type: 'skip' }
   | { readonly type: 'dead-letter'; readonly sink: Sink<DeadLetter> }
-  | { readonly type: 'retry'; readonly times: number; readonly delayMs: number; readonly then: ErrorPolicy }
+  | { readonly type: 'retry'; readonly times: number; readonly delayMs: number; readonly otherwise: ErrorPolicy }
 
 /** An error policy as the user writes it. */
 export type OnError = 'fail' | 'skip' | ErrorPolicy

@@ -9,6 +9,7 @@ export type Reason = 'interval' | 'stop' | 'done'
 export class Attempt {
   readonly #workers: number
   readonly #done = new Set<number>()
+  readonly #passed = new Set<number>()
   readonly #stopped = new Set<number>()
   #failure: MillraceError | undefined
   #isStopRequested = false
@@ -34,13 +35,14 @@ export class Attempt {
     this.#notify?.()
   }
 
+  passed(worker: number): void {
+    this.#passed.add(worker)
+    if (this.#passed.size === this.#workers) this.requestStop()
+  }
+
   stopped(worker: number): void {
     this.#stopped.add(worker)
     this.#notify?.()
-  }
-
-  hasStopped(worker: number): boolean {
-    return this.#stopped.has(worker)
   }
 
   snapshot(snapshot: WorkerSnapshot): void {

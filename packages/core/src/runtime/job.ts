@@ -27,6 +27,7 @@ import {
 import { C, createCounters, type StepCounters, sumCounters, WIDTH } from './metrics.ts'
 import type { Ports } from './ports.ts'
 import type { PartitionState, PartitionStatus } from './source-input.ts'
+import type { Until } from './until.ts'
 import { wait } from './wait.ts'
 
 /** One attempt's workers. */
@@ -45,7 +46,7 @@ export interface SpawnRequest {
   /** The first epoch this attempt cuts. */
   readonly firstEpoch: number
   readonly from: Readonly<Record<string, Readonly<Record<string, PartitionState>>>>
-  readonly until: number | undefined
+  readonly until: Until | undefined
   readonly renames: ReadonlyMap<string, string>
   readonly allowDropped: readonly string[]
   readonly stateBytesMax: number
@@ -66,7 +67,7 @@ export interface JobOptions {
   readonly commitEveryMs: number
   readonly from: Readonly<Record<string, Readonly<Record<string, PartitionState>>>>
   /** Event time at which sources stop reading. */
-  readonly until: number | undefined
+  readonly until: Until | undefined
   readonly allowDropped: readonly string[]
   readonly stateBytesMax: number
   readonly restartsMax: number
@@ -419,6 +420,9 @@ export class Job {
         break
       case 'done':
         attempt.done(index)
+        break
+      case 'passed':
+        attempt.passed(index)
         break
       case 'stopped':
         attempt.stopped(index)

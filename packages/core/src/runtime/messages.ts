@@ -16,6 +16,8 @@ export type FromWorker =
   | ({ readonly type: 'snapshot' } & WorkerSnapshot)
   /** Every sink of this worker has come to its end. */
   | { readonly type: 'done' }
+  /** Every source of this worker has come as far as the run should read. */
+  | { readonly type: 'passed' }
   | { readonly type: 'failed'; readonly error: PlainError }
   | {
       readonly type: 'log'

@@ -62,7 +62,7 @@ export function sumCounters(workers: readonly Float64Array[], step: number): Ste
     for (const worker of workers) {
       const value = worker[step * WIDTH + c]
       if (!isMinimum) total += value
-      else if (value === value) total = total === total ? Math.min(total, value) : value
+      else if (!Number.isNaN(value)) total = Number.isNaN(total) ? value : Math.min(total, value)
     }
     out[name] = total
   }

@@ -103,7 +103,7 @@ export function applyErrorPolicy(
   counter.add('errors', 1)
   const error = describeFailure(node, thrown, time, key, origin)
   let policy = node.onError
-  while (policy.type === 'retry') policy = policy.then
+  while (policy.type === 'retry') policy = policy.otherwise
   if (policy.type === 'fail' || (thrown instanceof MillraceError && thrown.name === 'InvariantError')) throw error
   if (policy.type === 'skip') {
     counter.dropped(1, 'error')
@@ -115,11 +115,11 @@ export function applyErrorPolicy(
     code: error.code,
     message: error.message,
     origin,
-    time: time === time ? time : undefined,
+    time: Number.isNaN(time) ? undefined : time,
     key: key === undefined ? undefined : originalKey(key),
     record: row,
   }
-  dead.batch(new RowBatch<unknown>([letter], [time === time ? time : 0]))
+  dead.batch(new RowBatch<unknown>([letter], [Number.isNaN(time) ? 0 : time]))
 }
 
 function describeFailure(
@@ -136,7 +136,7 @@ function describeFailure(
     key === undefined
       ? undefined
       : `key ${JSON.stringify(originalKey(key), (_, v) => (typeof v === 'bigint' ? `${v}n` : v))}`,
-    time === time ? `event time ${time}` : undefined,
+    Number.isNaN(time) ? undefined : `event time ${time}`,
   ].filter((part) => part !== undefined)
   const code = thrown instanceof MillraceError ? thrown.code : 'CALLBACK_FAILED'
   return new OperationalError(

@@ -12,6 +12,7 @@ import { isInWorker, park } from './park.ts'
 import type { Ports } from './ports.ts'
 import { type StartPositions, startStates } from './start-positions.ts'
 import { threadWorkers } from './threads.ts'
+import { checkUntil, type Until } from './until.ts'
 
 export interface RunOptions {
   /** Folder of the flow's state. Default `.millrace/<flow>`. */
@@ -27,8 +28,11 @@ export interface RunOptions {
   readonly commitEvery?: Duration
   /** Where sources start when there is no state: by source and partition (`'*'` for all). Ignored when state exists. */
   readonly from?: StartPositions
-  /** Ends the run when every source has passed this event time (ms since the epoch): later records stay unread. */
-  readonly until?: number
+  /**
+   * Ends the run, committed, when every source has come this far: an event time (ms since the epoch) that the watermark
+   * passes, or positions by source and partition. Open windows stay open.
+   */
+  readonly until?: Until
   /** Ends the run after committing what was read. */
   readonly signal?: AbortSignal
   /** Stored state of these steps may be dropped. */
@@ -69,6 +73,7 @@ export async function startRun(flow: Runnable, options: RunOptions = {}, ports: 
   const workers = checkWorkers(options.workers ?? 1)
   const plan = flow.plan(workers)
   checkGuarantee(plan, options.guarantee)
+  checkUntil(plan, options.until)
   const commitEveryMs = positiveDurationMs(options.commitEvery ?? COMMIT_EVERY, 'commitEvery')
   const module = options.module ?? flow.module
   const inThreads = options.execution === undefined ? module !== undefined : options.execution === 'threads'

@@ -17,6 +17,7 @@ import { InvariantError, OperationalError } from '../errors.ts'
 import type { GraphNode, SourceSettings } from '../graph/node.ts'
 import { applyErrorPolicy, StepCounter, type StepHost } from './operator-node.ts'
 import type { Receiver } from './receiver.ts'
+import { hasPassed, rowsLeft, type Until } from './until.ts'
 
 /** Default rows per read: large enough to pay for the batch, small enough to stay under a millisecond of work. */
 export const READ_ROWS = 1024
@@ -54,6 +55,8 @@ class Partition {
   rejected: BadRecord[] = []
   isReading = false
   isEnded = false
+  /** Has come as far as this run should read. */
+  hasPassed = false
   isIdle = false
   isPaused = false
   isCaughtUp = false
@@ -88,7 +91,7 @@ export class SourceInput {
   readonly #slot: number
   readonly #dead: Receiver
   readonly #fail: (error: unknown) => void
-  readonly #maxRows: number
+  readonly #until: Until | undefined
   #turn = 0
   #watermark = Number.NEGATIVE_INFINITY
   #isIdle = false
@@ -103,7 +106,7 @@ export class SourceInput {
     alignment: Alignment,
     slot: number,
     fail: (error: unknown) => void,
-    maxRows = READ_ROWS,
+    until: Until | undefined,
   ) {
     if (node.spec.type !== 'source') throw new InvariantError('SOURCE', `${node.name} is not a source`)
     this.node = node
@@ -114,7 +117,7 @@ export class SourceInput {
     this.#slot = slot
     this.#dead = dead
     this.#fail = fail
-    this.#maxRows = maxRows
+    this.#until = until
     this.counter = new StepCounter(host.counters, node.id)
   }
 
@@ -141,8 +144,9 @@ export class SourceInput {
     this.#isStopped = true
   }
 
-  get isEnded(): boolean {
-    return this.#partitions.every((p) => p.isEnded)
+  /** Every partition has ended or has come as far as this run should read. */
+  get hasPassed(): boolean {
+    return this.#partitions.every((p) => p.isEnded || p.hasPassed)
   }
 
   /** Starts reads that are due and hands one ready batch to the stage. True when something was handed on. */
@@ -207,9 +211,18 @@ export class SourceInput {
       this.#host.wakeAt(this.#host.ports.clock.now() + ALIGN_CHECK_MS)
       return
     }
+    const until = this.#until
+    if (
+      until !== undefined &&
+      hasPassed(until, this.node.name, partition.name, partition.position, partition.watermark)
+    ) {
+      partition.hasPassed = true
+      return
+    }
+    const left = until === undefined ? READ_ROWS : rowsLeft(until, this.node.name, partition.name, partition.position)
     let result: ReturnType<SourceReader<unknown>['read']>
     try {
-      result = partition.reader.read(this.#maxRows)
+      result = partition.reader.read(Math.min(READ_ROWS, left))
     } catch (error) {
       this.#fail(error)
       return

@@ -26,6 +26,7 @@ import type { Ports } from './ports.ts'
 import type { Receiver } from './receiver.ts'
 import { type Alignment, type PartitionState, SourceInput } from './source-input.ts'
 import { type StageSnapshot, StageTask } from './stage.ts'
+import type { Until } from './until.ts'
 import { wait } from './wait.ts'
 
 /** How long the loop runs before the event loop gets its turn. */
@@ -64,7 +65,7 @@ export interface WorkerOptions {
   readonly manifest: Manifest | undefined
   readonly firstEpoch: number
   /** Event time at which sources stop reading. */
-  readonly until: number | undefined
+  readonly until: Until | undefined
   /** Positions that override the checkpoint's, by source and partition. */
   readonly from: Readonly<Record<string, Readonly<Record<string, PartitionState>>>>
   /** Old step name -> new one. */
@@ -90,6 +91,7 @@ export class WorkerRuntime implements StepHost {
   readonly #firstEpoch: number
   #isStopped = false
   #isDone = false
+  #hasPassed = false
   #wakeRequested = false
   #resume: (() => void) | undefined
   #deadlineMs = Number.POSITIVE_INFINITY
@@ -301,6 +303,10 @@ export class WorkerRuntime implements StepHost {
       this.#isDone = true
       this.#options.send({ type: 'done' })
     }
+    if (this.#options.until !== undefined && !this.#hasPassed) {
+      this.#hasPassed = this.#stages.every((stage) => stage.sources.every((source) => source.hasPassed))
+      if (this.#hasPassed) this.#options.send({ type: 'passed' })
+    }
     const now = this.ports.clock.monotonic()
     if (now < this.#nextStatusMs) return
     this.#nextStatusMs = now + STATUS_MS
@@ -346,7 +352,10 @@ export class WorkerRuntime implements StepHost {
   /** Takes this worker's share of a section: its key groups, and on worker 0 all of the steps that run there alone. */
   #restore(section: Uint8Array, saved: string): void {
     const { plan, index, count, renames } = this.#options
-    if (count === 1) return this.store.apply(section)
+    if (count === 1) {
+      this.store.apply(section)
+      return
+    }
     const step = renames.get(saved) ?? saved
     const isSingle = plan.stages.some(
       (stage) => stage.parallel === 'single' && stage.nodes.some((node) => node.name === step),
@@ -376,7 +385,16 @@ export class WorkerRuntime implements StepHost {
   }
 
   #source(node: GraphNode, next: Receiver, dead: Receiver, slot: number): SourceInput {
-    return new SourceInput(node, this, next, dead, this.#options.alignment, slot, (error) => this.#fail(error))
+    return new SourceInput(
+      node,
+      this,
+      next,
+      dead,
+      this.#options.alignment,
+      slot,
+      (error) => this.#fail(error),
+      this.#options.until,
+    )
   }
 
   async #openPartitions(input: SourceInput, node: GraphNode): Promise<void> {
