@@ -314,10 +314,12 @@ class SimulationRun {
       const chunk = Math.max(1, Math.ceil(all.length / random.between(5, 40)))
       for (let start = 0; start < all.length; start += chunk) {
         const part = all.slice(start, start + chunk)
-        this.#scheduler.schedule((start / all.length) * arrivalMs, 'arrival', () => log.append(partition, part))
+        // The addend keeps the order of chunks that arrive together.
+        const afterMs = (start / all.length) * arrivalMs + (start / chunk) * 0.05
+        this.#scheduler.schedule(afterMs, 'arrival', () => log.append(partition, part))
       }
     }
-    this.#scheduler.schedule(arrivalMs + 1, 'end of input', () => log.end())
+    this.#scheduler.schedule(arrivalMs + 5, 'end of input', () => log.end())
   }
 
   #site(write: DiskWrite): { writes: number; crashes: number } {
