@@ -31,7 +31,7 @@ const DELETED = 1
 
 /** Pruning moves the rows that stay: of longer buffers only when it frees half. */
 const cheapToMove = 32
-/** Keys are searched for expired ones each time as many rows were added as there are keys, and never more often. */
+/** Keys are searched for expired ones after as many adds as the last search left keys, and never more often than this. */
 const addsPerSweepMin = 1024
 
 export class AsOfRight {
@@ -40,6 +40,7 @@ export class AsOfRight {
   readonly #metrics: StepMetrics
   #rowCount = 0
   #addsSinceSweep = 0
+  #addsPerSweep = addsPerSweepMin
 
   constructor(side: RightSide, state: StateAccess, metrics: StepMetrics) {
     this.side = side
@@ -71,7 +72,7 @@ export class AsOfRight {
       this.#metrics.dropped(excess, 'expired')
     }
     this.#table.set(key, buffer)
-    if (++this.#addsSinceSweep >= Math.max(addsPerSweepMin, this.#table.size)) this.#sweep(horizon)
+    if (++this.#addsSinceSweep >= this.#addsPerSweep) this.#sweep(horizon)
   }
 
   /** Is the row as of `time` known, when every row before `watermark` has been seen? */
@@ -130,5 +131,7 @@ export class AsOfRight {
       this.#metrics.merged(count)
       this.#table.delete(key)
     }
+    // Counted from what is left: compared with the growing table, as many keys as adds, it would never be due again.
+    this.#addsPerSweep = Math.max(addsPerSweepMin, this.#table.size)
   }
 }

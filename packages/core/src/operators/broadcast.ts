@@ -29,13 +29,13 @@ export interface BroadcastFunctions<T, R, S, U> {
   readonly join: (row: T, state: S) => U
 }
 
-export interface BroadcastOptions extends StepOptions {
+export interface BroadcastOptions<T, R, S, U> extends StepOptions {
   readonly name: string
   /** Keyed ('key') or not ('forward'); a keyed one stays keyed. */
   readonly main: Edge
   /** Partitioning 'broadcast'. */
   readonly small: Edge
-  readonly functions: BroadcastFunctions<never, never, never, unknown>
+  readonly functions: BroadcastFunctions<T, R, S, U>
 }
 
 /**
@@ -43,7 +43,7 @@ export interface BroadcastOptions extends StepOptions {
  * of time; weights pass. Late rows go to the side output `late`.
  * The state is written 128 times per commit after a change: keep it small.
  */
-export function broadcast(graph: Graph, options: BroadcastOptions): GraphNode {
+export function broadcast<T, R, S, U>(graph: Graph, options: BroadcastOptions<T, R, S, U>): GraphNode {
   const isKeyed = options.main.partitioning === 'key'
   return graph.add({
     kind: 'broadcast',

@@ -17,7 +17,12 @@ export interface OracleOut {
 
 type Pairing = { key: string; left: OracleRow | undefined; right: OracleRow | undefined }
 
-function lonely(type: JoinType, lefts: readonly OracleRow[], rights: readonly OracleRow[], pairs: Pairing[]): Pairing[] {
+function lonely(
+  type: JoinType,
+  lefts: readonly OracleRow[],
+  rights: readonly OracleRow[],
+  pairs: Pairing[],
+): Pairing[] {
   const out: Pairing[] = []
   if (type !== 'inner') {
     for (const left of lefts) {
@@ -59,7 +64,10 @@ export function windowJoinOracle(
   type: JoinType,
   windowsOf: (row: OracleRow) => readonly (readonly [number, number])[],
 ): OracleOut[] {
-  const windows = new Map<string, { start: number; end: number; key: string; lefts: OracleRow[]; rights: OracleRow[] }>()
+  const windows = new Map<
+    string,
+    { start: number; end: number; key: string; lefts: OracleRow[]; rights: OracleRow[] }
+  >()
   for (const side of ['lefts', 'rights'] as const) {
     for (const row of side === 'lefts' ? lefts : rights) {
       for (const [start, end] of windowsOf(row)) {

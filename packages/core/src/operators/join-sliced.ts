@@ -153,7 +153,9 @@ class SlicedJoin implements Operator {
 
   #drop(side: Table<TimeBuffer>, time: number): void {
     const grid = this.#grid
-    const done = [...(side.outers() as Iterable<number>)].filter((slice) => grid.windowEnd(grid.lastStart(slice)) <= time)
+    const done = [...(side.outers() as Iterable<number>)].filter(
+      (slice) => grid.windowEnd(grid.lastStart(slice)) <= time,
+    )
     for (const slice of done) {
       let count = 0
       side.group(slice)?.forEach((buffer) => {
