@@ -12,7 +12,11 @@ import { droppedOf, type ObservedCounters } from './observed.ts'
 /**
  * @param isSettled true when no record moved since the last commit; only then the parts were read at one moment
  */
-export function balanceMessage(plan: PlanMessage, counters: readonly ObservedCounters[], isSettled: boolean): BalanceMessage {
+export function balanceMessage(
+  plan: PlanMessage,
+  counters: readonly ObservedCounters[],
+  isSettled: boolean,
+): BalanceMessage {
   const steps = plan.steps.map((step) => stepBalance(step.i, counters[step.i], isSettled))
   const isSource = (i: number): boolean => plan.steps[i].time !== null
   const isSink = (i: number): boolean => plan.steps[i].guarantee !== null

@@ -18,9 +18,14 @@ const BUSY = 0.3
  * The step that decides how fast the flow is: the busiest of those whose input is waiting and whose output is not held
  * up. Steps in front of it are blocked and only look bad. Undefined when records come slower than they are handled.
  */
-export function limitingStep(plan: PlanMessage, sample: SampleMessage, sources?: SourcesMessage): LimitingStep | undefined {
+export function limitingStep(
+  plan: PlanMessage,
+  sample: SampleMessage,
+  sources?: SourcesMessage,
+): LimitingStep | undefined {
   const { busy, queueFill, await: awaits } = sample.cols
-  const hasBacklog = sources === undefined || sources.partitions.some((p) => isBehind(p.lag, p.progress) && !p.idle && !p.ended)
+  const hasBacklog =
+    sources === undefined || sources.partitions.some((p) => isBehind(p.lag, p.progress) && !p.idle && !p.ended)
   const stages = new Map<number, number[]>()
   for (const step of plan.steps) stages.set(step.stage, [...(stages.get(step.stage) ?? []), step.i])
   const fillOf = (i: number): number => queueFill[i] ?? 0
@@ -40,7 +45,9 @@ export function limitingStep(plan: PlanMessage, sample: SampleMessage, sources?:
   if (best !== undefined || !hasBacklog || sources === undefined) return best
   // There is more to read, and no step is busy: the time goes into reading and decoding.
   if (total > 1 - BUSY) return undefined
-  const behind = sources.partitions.find((p) => isBehind(p.lag, p.progress) && !p.idle && !p.ended && !p.pausedByAlignment)
+  const behind = sources.partitions.find(
+    (p) => isBehind(p.lag, p.progress) && !p.idle && !p.ended && !p.pausedByAlignment,
+  )
   return behind === undefined ? undefined : { step: behind.source, share: Math.max(0, 1 - total), cause: 'reading' }
 }
 

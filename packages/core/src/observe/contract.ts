@@ -42,6 +42,8 @@ export interface PlanStep {
   readonly at: string | null
   /** Sources only: where their event time comes from. */
   readonly time: 'event' | 'processing' | null
+  /** Sources only: does it end by itself? */
+  readonly bounded: boolean | null
   /** Does the step give the same output for the same input, whatever arrives when? */
   readonly order: 'deterministic' | 'timed'
   /** Sinks: what a crash leaves at the target. */

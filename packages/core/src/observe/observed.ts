@@ -24,6 +24,7 @@ export interface ObservedNode {
 
 interface ObservedConnector {
   readonly kind: string
+  readonly bounded?: boolean
   describe(): Readonly<Record<string, unknown>>
 }
 
@@ -147,7 +148,5 @@ export interface ObserverPorts {
 
 /** Rows a step gave up on, for whatever reason. */
 export function droppedOf(c: ObservedCounters): number {
-  return (
-    c.droppedFull + c.droppedExpired + c.droppedUnmatched + c.droppedThrottled + c.droppedSampled + c.droppedError
-  )
+  return c.droppedFull + c.droppedExpired + c.droppedUnmatched + c.droppedThrottled + c.droppedSampled + c.droppedError
 }

@@ -10,6 +10,7 @@
  */
 import { UsageError } from '../errors.ts'
 import { balanceMessage } from './balance.ts'
+import { CommitTimes } from './commit-times.ts'
 import {
   type ChangeMessage,
   type CommitMessage,
@@ -20,7 +21,6 @@ import {
   type ObserveType,
   type PlanMessage,
 } from './contract.ts'
-import { CommitTimes } from './commit-times.ts'
 import type { ObservedCounters, ObservedEvent, ObservedJob, ObserverPorts } from './observed.ts'
 import { planMessage } from './plan-message.ts'
 import { SOURCES_MAX, sampleMessage, sourcesMessage } from './sample.ts'
@@ -231,7 +231,8 @@ export class Observer {
   }
 
   #startTicking(): void {
-    if (this.#cancelTick !== undefined || !this.#isWatched || this.#job === undefined || this.#ended !== undefined) return
+    if (this.#cancelTick !== undefined || !this.#isWatched || this.#job === undefined || this.#ended !== undefined)
+      return
     this.#cancelTick = this.#options.scheduler.after(this.#intervalMs, () => {
       this.#cancelTick = undefined
       if (!this.#isWatched) return
@@ -365,7 +366,10 @@ function changeOf(job: ObservedJob, event: Exclude<ObservedEvent, { type: 'commi
     case 'ended': {
       const attempt = job.restarts
       if (event.outcome !== 'failed' || event.error === undefined) {
-        const text = event.outcome === 'finished' ? 'every source has ended and everything is committed' : 'stopped, everything that was read is committed'
+        const text =
+          event.outcome === 'finished'
+            ? 'every source has ended and everything is committed'
+            : 'stopped, everything that was read is committed'
         return { ...plain, kind: event.outcome, text, attempt }
       }
       const { code, step = null, message } = event.error

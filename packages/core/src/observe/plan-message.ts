@@ -17,9 +17,11 @@ export function planMessage(plan: ObservedPlan): PlanMessage {
       tasks: stage?.parallel === 'single' ? 1 : plan.workers,
       at: node.at ?? null,
       time: node.spec.type === 'source' ? (node.spec.options.time === 'processing' ? 'processing' : 'event') : null,
+      bounded: node.spec.type === 'source' ? node.spec.source.bounded === true : null,
       order: node.determinism,
       guarantee: guaranteeOf(node),
-      connector: node.spec.type === 'source' ? node.spec.source.kind : node.spec.type === 'sink' ? node.spec.sink.kind : null,
+      connector:
+        node.spec.type === 'source' ? node.spec.source.kind : node.spec.type === 'sink' ? node.spec.sink.kind : null,
       detail: detailOf(node),
     }
   })

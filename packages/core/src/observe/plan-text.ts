@@ -14,7 +14,8 @@ export function planText(plan: PlanMessage): string {
   const nameWidth = Math.max(...plan.steps.map((s) => label(s).length))
   const kindWidth = Math.max(...plan.steps.map((s) => s.kind.length))
   for (const { id, steps } of stages) {
-    const where = plan.workers === 1 ? '' : steps[0].tasks === 1 ? ', on worker 0 alone' : `, on each of ${plan.workers} workers`
+    const where =
+      plan.workers === 1 ? '' : steps[0].tasks === 1 ? ', on worker 0 alone' : `, on each of ${plan.workers} workers`
     lines.push('', `stage ${id + 1}${where}`)
     let before: number | undefined
     for (const step of steps) {
@@ -28,7 +29,10 @@ export function planText(plan: PlanMessage): string {
   const channels = plan.edges.filter((e) => e.kind !== 'fused')
   if (channels.length > 0) {
     lines.push('', 'channels')
-    const rows = channels.map((e) => ({ way: `${source(plan, e)} -> ${plan.steps[e.to].name}`, how: channelText(plan, e) }))
+    const rows = channels.map((e) => ({
+      way: `${source(plan, e)} -> ${plan.steps[e.to].name}`,
+      how: channelText(plan, e),
+    }))
     const width = Math.max(...rows.map((r) => r.way.length))
     for (const { way, how } of rows) lines.push(`  ${way.padEnd(width)}  ${how}`)
   }
@@ -47,7 +51,9 @@ export function planMermaid(plan: PlanMessage): string {
   }
   for (const e of plan.edges) {
     const side = e.output === 'out' ? '' : e.output
-    const text = [side, e.kind === 'fused' || e.kind === 'queue' ? '' : KINDS[e.kind]].filter((t) => t !== '').join(', ')
+    const text = [side, e.kind === 'fused' || e.kind === 'queue' ? '' : KINDS[e.kind]]
+      .filter((t) => t !== '')
+      .join(', ')
     const arrow = e.kind === 'fused' ? '-->' : '==>'
     lines.push(`  s${e.from} ${arrow}${text === '' ? '' : `|"${escape(text)}"|`} s${e.to}`)
   }
@@ -83,7 +89,11 @@ function stagesOf(plan: PlanMessage): { id: number; steps: PlanStep[] }[] {
 function fusedInputs(plan: PlanMessage, step: PlanStep, before: number | undefined): string {
   const inputs = plan.edges.filter((e) => e.to === step.i)
   const fused = inputs.filter((e) => e.kind === 'fused')
-  if (fused.length === 0 || (fused.length === 1 && inputs.length === 1 && fused[0].from === before && fused[0].output === 'out')) return ''
+  if (
+    fused.length === 0 ||
+    (fused.length === 1 && inputs.length === 1 && fused[0].from === before && fused[0].output === 'out')
+  )
+    return ''
   return `from ${inputs.map((e) => source(plan, e)).join(' and ')}`
 }
 
@@ -100,8 +110,10 @@ function factsOf(step: PlanStep): string[] {
   const inner = Object.entries(rest)
     .filter(([, value]) => value !== undefined && value !== null)
     .map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
-  const facts = step.connector === null ? inner : [`${step.connector}${inner.length === 0 ? '' : `(${inner.join(', ')})`}`]
-  if (step.time !== null) facts.push(step.time === 'processing' ? 'processing time' : `event time, disorder ${ms(disorderMs)}`)
+  const facts =
+    step.connector === null ? inner : [`${step.connector}${inner.length === 0 ? '' : `(${inner.join(', ')})`}`]
+  if (step.time !== null)
+    facts.push(step.time === 'processing' ? 'processing time' : `event time, disorder ${ms(disorderMs)}`)
   if (idleAfterMs !== undefined) facts.push(`idle after ${ms(idleAfterMs)}`)
   if (step.guarantee !== null) facts.push(step.guarantee)
   if (step.order === 'timed' && step.time === null && step.guarantee === null) facts.push('depends on timing')
@@ -111,8 +123,9 @@ function factsOf(step: PlanStep): string[] {
 function warningsOf(plan: PlanMessage): string[] {
   const warnings: string[] = []
   for (const step of plan.steps) {
-    if (step.guarantee === 'at-least-once') warnings.push(`sink "${step.name}" is at-least-once: after a crash it may get some records twice.`)
-    if (step.time === 'event' && step.detail.idleAfterMs === undefined) {
+    if (step.guarantee === 'at-least-once')
+      warnings.push(`sink "${step.name}" is at-least-once: after a crash it may get some records twice.`)
+    if (step.time === 'event' && step.bounded === false && step.detail.idleAfterMs === undefined) {
       warnings.push(`source "${step.name}" has no idleAfter: while one of its partitions is quiet, no window closes.`)
     }
   }

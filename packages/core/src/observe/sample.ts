@@ -22,7 +22,11 @@ export interface SampleFrame {
 /** Counters of the sample before, by step: what shares of time are computed against. */
 export type PreviousCounters = readonly ObservedCounters[] | undefined
 
-export function sampleMessage(frame: SampleFrame, counters: readonly ObservedCounters[], previous: PreviousCounters): SampleMessage {
+export function sampleMessage(
+  frame: SampleFrame,
+  counters: readonly ObservedCounters[],
+  previous: PreviousCounters,
+): SampleMessage {
   const { plan, attempt, state, interval } = frame
   const all = (pick: (c: ObservedCounters) => number): number[] => counters.map(pick)
   const share = (pick: (c: ObservedCounters) => number): number[] =>
@@ -85,7 +89,10 @@ export function sourcesMessage(
     flow: plan.flow,
     planHash: plan.planHash,
     partitions: shown,
-    rest: rest.length === 0 ? null : { partitions: rest.length, lag: total(rest), records: sum(rest.map((p) => p.records)) },
+    rest:
+      rest.length === 0
+        ? null
+        : { partitions: rest.length, lag: total(rest), records: sum(rest.map((p) => p.records)) },
     lag: all.length === 0 ? null : total(all),
     progress: progressOf(all),
   }
