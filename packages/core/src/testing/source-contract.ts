@@ -27,7 +27,7 @@ const MAX_EMPTY_READS = 1000
 
 /**
  * The promises of `Source` and `SourceReader`, for a source whose data is known.
- * @example sourceContract('array', { make: () => ({ source, rows: { '0': [1, 2, 3] } }) }).length // => 9
+ * @example sourceContract('array', { make: () => ({ source: arraySource([1, 2, 3]), rows: { '0': [1, 2, 3] } }) }).length // => 9
  */
 export function sourceContract<T>(name: string, options: SourceContractOptions<T>): readonly ContractCheck[] {
   const { make, maxRows = 7 } = options
