@@ -64,7 +64,10 @@ function policies<T, R>(
   const { retry, onError = 'fail' } = options
   if (typeof onError === 'object' && onError.type === 'retry') {
     if (retry !== undefined) throw wrong(`retry is given twice, as option and as onError. Leave one of them out.`, step)
-    return { retry: { times: onError.times, delayMs: onError.delayMs, factor: 2, jitter: 0.2 }, onError: onError.then }
+    return {
+      retry: { times: onError.times, delayMs: onError.delayMs, factor: 2, jitter: 0.2 },
+      onError: onError.otherwise,
+    }
   }
   if (retry === undefined) return { retry: undefined, onError }
   const { times, delay = '100ms', factor = 2, jitter = 0.2 } = retry

@@ -67,9 +67,11 @@ describe('ValueState', () => {
   })
 
   test('version without migrate is refused', () => {
-    expect(() => stateHost((setup) => (setup.value('n', { version: 2 }), () => 0))).toThrow(
-      /only one of version and migrate/,
-    )
+    const declare = (setup: ProcessSetup) => {
+      setup.value('n', { version: 2 })
+      return () => 0
+    }
+    expect(() => stateHost(declare)).toThrow(/only one of version and migrate/)
   })
 })
 
