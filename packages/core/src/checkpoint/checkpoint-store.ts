@@ -15,10 +15,10 @@
  */
 import { KEY_GROUPS } from '../batch/key.ts'
 import { invariant, messageOf, OperationalError, UsageError } from '../errors.ts'
-import type { Clock, Disk, Scheduler } from '../runtime/ports.ts'
+import type { Disk } from '../runtime/ports.ts'
 import { compareState } from '../state/identity.ts'
 import { droppedName, type Evolution } from '../state/raw-store.ts'
-import { type Compacted, Compactor } from './compact.ts'
+import { type Compacted, Compactor, type CompactorOptions } from './compact.ts'
 import { EPOCH_FOLDER, type EpochFiles, EpochLog } from './epoch-log.ts'
 import { asCorrupt, type FileRef, FrameType, readFrames } from './frames.ts'
 import { type Commit, decodeManifest, encodeManifest, filesOf, MANIFEST_FORMAT, type Manifest } from './manifest.ts'
@@ -28,13 +28,8 @@ const KEEP = 3
 const SAVEPOINTS = 'savepoints'
 export const BASE_FOLDER = 'base'
 
-export interface CheckpointOptions {
-  readonly disk: Disk
-  readonly folder: string
+export interface CheckpointOptions extends CompactorOptions {
   readonly flow: string
-  readonly clock: Clock
-  readonly scheduler: Scheduler
-  readonly onWrite?: OnWrite
 }
 
 export interface Opened {
@@ -250,13 +245,14 @@ export class CheckpointStore {
   /** Stored state leaves the manifest only at the first commit and as agreed, and then leaves the files too. */
   async #takeOverState(commit: Commit): Promise<void> {
     const current = this.#current
+    const isFirst = this.#isFirst
+    this.#isFirst = false
     if (current === undefined) return
-    if (this.#isFirst) {
+    if (isFirst) {
       const allowed = Array.from(this.#evolution.dropped ?? [], ({ step }) => step)
       const { renames, dropped } = compareState(current.state, commit.state, this.#evolution.renames, allowed)
       if (renames.size > 0 || dropped.length > 0)
         this.#compacted = await this.#compactor.merge(current, { renames, dropped })
-      this.#isFirst = false
       return
     }
     const declared = new Set(commit.state.map(({ step, table }) => droppedName(step, table)))

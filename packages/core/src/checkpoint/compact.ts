@@ -10,8 +10,8 @@ import { asCorrupt, type FileRef, FrameFile, FrameType, readChunks, readFrames }
 import type { Manifest } from './manifest.ts'
 import type { OnWrite } from './write-sites.ts'
 
-export const LOGS_MAX = 64
-export const MERGE_BYTES_MIN = 4 << 20
+const LOGS_MAX = 64
+const MERGE_BYTES_MIN = 4 << 20
 /** Work between two turns of the event loop. */
 const SLICE_MS = 5
 const sites = { create: 'base.create', append: 'base.write', sync: 'base.sync' } as const
@@ -29,6 +29,10 @@ export interface CompactorOptions {
   readonly clock: Clock
   readonly scheduler: Scheduler
   readonly onWrite?: OnWrite
+  /** Logs beyond which they are packed. Default 64. */
+  readonly logsMax?: number
+  /** Bytes of logs up to which a merge does not pay. Default 4 MiB. */
+  readonly mergeBytesMin?: number
 }
 
 export class Compactor {
@@ -49,9 +53,9 @@ export class Compactor {
 
   /** What is due for this manifest, done; undefined when nothing is. */
   run(manifest: Manifest): Promise<Compacted | undefined> {
-    const logBytes = bytesOf(manifest.logs)
-    if (logBytes > Math.max(MERGE_BYTES_MIN, bytesOf(manifest.base))) return this.merge(manifest)
-    if (manifest.logs.length > LOGS_MAX) return this.#pack(manifest)
+    const { logsMax = LOGS_MAX, mergeBytesMin = MERGE_BYTES_MIN } = this.#options
+    if (bytesOf(manifest.logs) > Math.max(mergeBytesMin, bytesOf(manifest.base))) return this.merge(manifest)
+    if (manifest.logs.length > logsMax) return this.#pack(manifest)
     return Promise.resolve(undefined)
   }
 
