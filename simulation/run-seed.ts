@@ -1,0 +1,35 @@
+/** Runs the scenario of one seed and says whether what was committed is what the oracle says. */
+import { type SimDecorators, type Simulation, simulate } from 'millrace/testing'
+import { difference } from './compare.ts'
+import { drawScenario, type Scenario } from './scenario.ts'
+import type { Row } from './shapes/shape.ts'
+
+export interface SeedResult {
+  readonly scenario: Scenario
+  /** Undefined when it failed before its end. */
+  readonly simulation: Simulation | undefined
+  /** What is wrong, in words; undefined when nothing is. */
+  readonly failure: string | undefined
+}
+
+export async function runSeed(seed: number, decorate?: SimDecorators): Promise<SeedResult> {
+  const scenario = drawScenario(seed)
+  const { shape, settings, input, workers, commitEvery, arrivalMs, batchRowsMax, faults } = scenario
+  try {
+    const simulation = await simulate({
+      flow: (world) => shape.build(world, settings),
+      input,
+      seed,
+      faults,
+      workers,
+      commitEvery,
+      arrivalMs,
+      batchRowsMax,
+      ...(decorate === undefined ? {} : { decorate }),
+    })
+    const failure = difference(shape.expected(input), simulation.outputs.out as Row[], shape.order)
+    return { scenario, simulation, failure }
+  } catch (error) {
+    return { scenario, simulation: undefined, failure: error instanceof Error ? error.message : String(error) }
+  }
+}
