@@ -303,7 +303,9 @@ export class Job {
     }
     const sinks: Record<string, SinkCommit> = {}
     for (const [node, committer] of this.#committers) {
-      const before = sinkState(this.#manifest, node)
+      // The first epoch starts from what the committer found, never from undefined: a crash in its publish must restore
+      // to that, and undefined would mean a target that nobody has written to.
+      const before = sinkState(this.#manifest, node) ?? committer.after(undefined, 0)
       const bytes = snapshots.reduce((sum, s) => sum + (s.files.stagedBytes[node.name] ?? 0), 0)
       sinks[node.name] = { before, after: committer.after(before, bytes), bytes }
     }
