@@ -17,13 +17,15 @@ interface Pending {
 export class ClockDebounceOperator implements Operator {
   readonly #ctx: OperatorContext
   readonly #gapMs: number
+  readonly #isKeyed: boolean
   readonly #pending: Table<Pending>
   /** One per key, set when its record came: it is set anew when it finds that another one followed. */
   readonly #timers: TimerService
   #lastFinite: number
 
-  constructor(ctx: OperatorContext, gapMs: number) {
+  constructor(ctx: OperatorContext, gapMs: number, isKeyed: boolean) {
     this.#ctx = ctx
+    this.#isKeyed = isKeyed
     this.#gapMs = gapMs
     this.#pending = ctx.state.table('pending')
     this.#timers = new TimerService(ctx)
@@ -31,14 +33,15 @@ export class ClockDebounceOperator implements Operator {
   }
 
   process(batch: Batch): void {
+    const keys = this.#isKeyed ? batch.keys : undefined
     const dueMs = this.#ctx.now() + this.#gapMs
     let followed = 0
     for (let i = 0; i < batch.length; i++) {
-      const key = batch.keys?.[i] ?? WHOLE_STREAM
+      const key = keys?.[i] ?? WHOLE_STREAM
       if (this.#pending.has(key)) followed++
       else this.#timers.setProcessing(key, dueMs)
       const weight = (batch.weights?.[i] ?? 1) as 1 | -1
-      const isKeyed = batch.keys !== undefined
+      const isKeyed = keys !== undefined
       this.#pending.set(key, { row: batch.keep(i), time: batch.times[i], weight, isKeyed, dueMs })
     }
     if (followed > 0) this.#ctx.metrics.filtered(followed)

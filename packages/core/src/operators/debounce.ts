@@ -48,7 +48,7 @@ export function debounce(graph: Graph, spec: DebounceSpec): GraphNode {
     inputs: [isKeyed ? spec.input : { ...spec.input, partitioning: 'single' }],
     spec: {
       type: 'operator',
-      create: createDebounce(spec),
+      create: createDebounce(spec, { isKeyed }),
       outputs: ['late'],
       keepsKeys: isKeyed,
       describe: { gap: formatMs(gapMs), time: spec.time ?? 'event' },
@@ -59,10 +59,14 @@ export function debounce(graph: Graph, spec: DebounceSpec): GraphNode {
 }
 
 /** The operator alone. */
-export function createDebounce(options: DebounceOptions): (ctx: OperatorContext) => Operator {
+export function createDebounce(
+  options: DebounceOptions,
+  stream: { readonly isKeyed: boolean } = { isKeyed: true },
+): (ctx: OperatorContext) => Operator {
   return (ctx) => {
     const gapMs = positiveDurationMs(options.gap, `gap of step "${ctx.step}"`)
-    return options.time === 'processing' ? new ClockDebounceOperator(ctx, gapMs) : new DebounceOperator(ctx, gapMs)
+    const isTimed = options.time === 'processing'
+    return new (isTimed ? ClockDebounceOperator : DebounceOperator)(ctx, gapMs, stream.isKeyed)
   }
 }
 
@@ -78,14 +82,16 @@ interface Session {
 class DebounceOperator implements Operator {
   readonly #ctx: OperatorContext
   readonly #gapMs: number
+  readonly #isKeyed: boolean
   /** Open sessions of each key, in order of time, each at least `gap` from the next. */
   readonly #sessions: Table<readonly Session[]>
   /** For each session one timer, set when it began: it is set anew when it finds that the session went on. */
   readonly #timers: TimerQueue
   #held = 0
 
-  constructor(ctx: OperatorContext, gapMs: number) {
+  constructor(ctx: OperatorContext, gapMs: number, isKeyed: boolean) {
     this.#ctx = ctx
+    this.#isKeyed = isKeyed
     this.#gapMs = gapMs
     this.#sessions = ctx.state.table('sessions')
     this.#timers = new TimerQueue(ctx.state.table('timers', { major: 'sub' }), ctx.step)
@@ -95,7 +101,8 @@ class DebounceOperator implements Operator {
   }
 
   process(batch: Batch): void {
-    const { keys, times, weights } = batch
+    const { times, weights } = batch
+    const keys = this.#isKeyed ? batch.keys : undefined
     const watermark = this.#ctx.currentWatermark()
     const late: number[] = []
     let followed = 0

@@ -62,8 +62,8 @@ export function addAsyncNode<T, R, K>(
     inputs: [spec.input],
     spec: {
       type: 'operator',
-      create: (ctx) => new MapAsyncOperator(ctx, openFn(ctx) as AsyncFn<unknown, unknown>, settings),
-      keepsKeys: true,
+      create: (ctx) => new MapAsyncOperator(ctx, openFn(ctx) as AsyncFn<unknown, unknown>, settings, isKeyed),
+      keepsKeys: isKeyed,
       isAsync: true,
       describe: {
         order,
@@ -83,7 +83,7 @@ export function createMapAsync<T, R, K = unknown>(
   options: MapAsyncOptions<T, R> = {},
 ): (ctx: OperatorContext) => Operator {
   const settings = asyncSettings(options, 'mapAsync', true)
-  return (ctx) => new MapAsyncOperator(ctx, fn as AsyncFn<unknown, unknown>, settings)
+  return (ctx) => new MapAsyncOperator(ctx, fn as AsyncFn<unknown, unknown>, settings, true)
 }
 
 interface Settled {
@@ -97,6 +97,7 @@ class MapAsyncOperator implements Operator {
   readonly #ctx: OperatorContext
   readonly #fn: AsyncFn<unknown, unknown>
   readonly #settings: AsyncSettings
+  readonly #isKeyed: boolean
   readonly #calls: PendingCalls
   readonly #order: EmissionOrder
   readonly #ids: CallIds
@@ -115,8 +116,9 @@ class MapAsyncOperator implements Operator {
   #wasReady = true
   #isClosed = false
 
-  constructor(ctx: OperatorContext, fn: AsyncFn<unknown, unknown>, settings: AsyncSettings) {
+  constructor(ctx: OperatorContext, fn: AsyncFn<unknown, unknown>, settings: AsyncSettings, isKeyed: boolean) {
     this.#ctx = ctx
+    this.#isKeyed = isKeyed
     this.#fn = fn
     this.#settings = settings
     this.#address = instanceKey(ctx.instance)
@@ -140,14 +142,16 @@ class MapAsyncOperator implements Operator {
 
   process(batch: Batch): void {
     const watermark = this.#ctx.currentWatermark()
+    // An un-keyed stream may carry the keys of a step before; they do not say which instance has a record.
+    const keys = this.#isKeyed ? batch.keys : undefined
     for (let i = 0; i < batch.length; i++) {
       const sequence = this.#sequence++
-      const call = new PendingCall(sequence, batch.keys?.[i] ?? this.#address, {
+      const call = new PendingCall(sequence, keys?.[i] ?? this.#address, {
         id: this.#ids.next(batch, i, sequence),
         row: batch.keep(i),
         time: batch.times[i],
         weight: (batch.weights?.[i] ?? 1) as 1 | -1,
-        isKeyed: batch.keys !== undefined,
+        isKeyed: keys !== undefined,
         origin: describeOrigin(batch.origin, i),
         attempt: 1,
         isLate: batch.times[i] < watermark,

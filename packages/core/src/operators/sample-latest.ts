@@ -17,16 +17,19 @@ interface Latest {
 export class SampleLatestOperator implements Operator {
   readonly #ctx: OperatorContext
   readonly #perMs: number
+  readonly #isKeyed: boolean
   /** (key, start of the interval), by start. */
   readonly #latest: Table<Latest>
 
-  constructor(ctx: OperatorContext, perMs: number) {
+  constructor(ctx: OperatorContext, perMs: number, isKeyed: boolean) {
     this.#ctx = ctx
+    this.#isKeyed = isKeyed
     this.#perMs = perMs
     this.#latest = ctx.state.table('latest', { major: 'sub' })
   }
 
   process(batch: Batch): void {
+    const keys = this.#isKeyed ? batch.keys : undefined
     const watermark = this.#ctx.currentWatermark()
     const late: number[] = []
     let replaced = 0
@@ -37,12 +40,12 @@ export class SampleLatestOperator implements Operator {
         late.push(i)
         continue
       }
-      const key = batch.keys?.[i] ?? WHOLE_STREAM
+      const key = keys?.[i] ?? WHOLE_STREAM
       const before = this.#latest.get(key, start)
       if (before !== undefined) replaced++
       if (before !== undefined && before.time > time) continue
       const weight = (batch.weights?.[i] ?? 1) as 1 | -1
-      this.#latest.set(key, { row: batch.keep(i), time, weight, isKeyed: batch.keys !== undefined }, start)
+      this.#latest.set(key, { row: batch.keep(i), time, weight, isKeyed: keys !== undefined }, start)
     }
     if (replaced > 0) this.#ctx.metrics.dropped(replaced, 'sampled')
     if (late.length === 0) return

@@ -48,7 +48,7 @@ export function sample<T>(graph: Graph, spec: SampleSpec<T>): GraphNode {
     inputs: [{ ...spec.input, partitioning }],
     spec: {
       type: 'operator',
-      create: createSample(spec),
+      create: createSample(spec, { isKeyed }),
       outputs: rule.type === 'latestPer' ? ['late'] : [],
       keepsKeys: isKeyed || rule.type === 'fraction',
       describe: { [rule.type]: rule.value },
@@ -58,29 +58,37 @@ export function sample<T>(graph: Graph, spec: SampleSpec<T>): GraphNode {
 }
 
 /** The operator alone. */
-export function createSample<T>(options: SampleOptions<T>): (ctx: OperatorContext) => Operator {
+export function createSample<T>(
+  options: SampleOptions<T>,
+  stream: { readonly isKeyed: boolean } = { isKeyed: true },
+): (ctx: OperatorContext) => Operator {
   return (ctx) => {
     const rule = checkedRule(options, ctx.step)
-    if (rule.type === 'latestPer') return new SampleLatestOperator(ctx, rule.value)
-    return rule.type === 'every' ? new SampleEveryOperator(ctx, rule.value) : fractionOperator(ctx, rule)
+    if (rule.type === 'latestPer') return new SampleLatestOperator(ctx, rule.value, stream.isKeyed)
+    return rule.type === 'every'
+      ? new SampleEveryOperator(ctx, rule.value, stream.isKeyed)
+      : fractionOperator(ctx, rule)
   }
 }
 
 class SampleEveryOperator implements Operator {
   readonly #ctx: OperatorContext
   readonly #every: number
+  readonly #isKeyed: boolean
   /** Records of each key since the last one that passed. */
   readonly #counts: Table<number>
 
-  constructor(ctx: OperatorContext, every: number) {
+  constructor(ctx: OperatorContext, every: number, isKeyed: boolean) {
     this.#ctx = ctx
+    this.#isKeyed = isKeyed
     this.#every = every
     this.#counts = ctx.state.table('counts')
   }
 
   process(batch: Batch): void {
+    const keys = this.#isKeyed ? batch.keys : undefined
     emitPicked(this.#ctx, batch, (i) => {
-      const key = batch.keys?.[i] ?? WHOLE_STREAM
+      const key = keys?.[i] ?? WHOLE_STREAM
       const count = ((this.#counts.get(key) ?? 0) + 1) % this.#every
       this.#counts.set(key, count)
       return count === 0

@@ -45,7 +45,7 @@ export function throttle(graph: Graph, spec: ThrottleSpec): GraphNode {
     inputs: [isKeyed ? spec.input : { ...spec.input, partitioning: 'single' }],
     spec: {
       type: 'operator',
-      create: createThrottle(spec),
+      create: createThrottle(spec, { isKeyed }),
       keepsKeys: isKeyed,
       describe: { limit: spec.limit, per: formatMs(perMs), time: spec.time ?? 'event' },
     },
@@ -55,9 +55,14 @@ export function throttle(graph: Graph, spec: ThrottleSpec): GraphNode {
 }
 
 /** The operator alone. */
-export function createThrottle(options: ThrottleOptions): (ctx: OperatorContext) => Operator {
-  return (ctx) =>
-    new ThrottleOperator(ctx, options.limit, checkedOptions(options, ctx.step), options.time === 'processing')
+export function createThrottle(
+  options: ThrottleOptions,
+  stream: { readonly isKeyed: boolean } = { isKeyed: true },
+): (ctx: OperatorContext) => Operator {
+  return (ctx) => {
+    const perMs = checkedOptions(options, ctx.step)
+    return new ThrottleOperator(ctx, options.limit, perMs, options.time === 'processing', stream.isKeyed)
+  }
 }
 
 class ThrottleOperator implements Operator {
@@ -65,19 +70,22 @@ class ThrottleOperator implements Operator {
   readonly #limit: number
   readonly #perMs: number
   readonly #isTimed: boolean
+  readonly #isKeyed: boolean
   /** Times of the records that passed and still count, rising. */
   readonly #passed: Table<readonly number[]>
 
-  constructor(ctx: OperatorContext, limit: number, perMs: number, isTimed: boolean) {
+  constructor(ctx: OperatorContext, limit: number, perMs: number, isTimed: boolean, isKeyed: boolean) {
     this.#ctx = ctx
     this.#limit = limit
     this.#perMs = perMs
     this.#isTimed = isTimed
+    this.#isKeyed = isKeyed
     this.#passed = ctx.state.table('passed', { ttlMs: perMs })
   }
 
   process(batch: Batch): void {
-    const { length, times, keys } = batch
+    const { length, times } = batch
+    const keys = this.#isKeyed ? batch.keys : undefined
     const now = this.#isTimed ? this.#ctx.now() : 0
     const picked = new Int32Array(length)
     let count = 0

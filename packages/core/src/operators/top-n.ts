@@ -53,7 +53,7 @@ export function topN<T>(graph: Graph, spec: TopNSpec<T>): GraphNode {
     inputs: [isKeyed ? spec.input : { ...spec.input, partitioning: 'single' }],
     spec: {
       type: 'operator',
-      create: createTopN({ ...spec, n: checkedN(spec.n, spec.name) }),
+      create: createTopN({ ...spec, n: checkedN(spec.n, spec.name) }, { isKeyed }),
       keepsKeys: isKeyed,
       describe: { n: spec.n, order: spec.order ?? 'desc' },
     },
@@ -62,8 +62,11 @@ export function topN<T>(graph: Graph, spec: TopNSpec<T>): GraphNode {
 }
 
 /** The operator alone. */
-export function createTopN<T>(options: Omit<TopNOptions<T>, keyof StepOptions>): (ctx: OperatorContext) => Operator {
-  return (ctx) => new TopNOperator(ctx, options as TopNOptions<unknown>)
+export function createTopN<T>(
+  options: Omit<TopNOptions<T>, keyof StepOptions>,
+  stream: { readonly isKeyed: boolean } = { isKeyed: true },
+): (ctx: OperatorContext) => Operator {
+  return (ctx) => new TopNOperator(ctx, options as TopNOptions<unknown>, stream.isKeyed)
 }
 
 type Measure = number | bigint | string
@@ -78,11 +81,13 @@ class TopNOperator implements Operator {
   readonly #n: number
   readonly #by: (row: unknown) => unknown
   readonly #isAscending: boolean
+  readonly #isKeyed: boolean
   /** The ranking of each key, the first in front. */
   readonly #rankings: Table<readonly Place[]>
 
-  constructor(ctx: OperatorContext, options: TopNOptions<unknown>) {
+  constructor(ctx: OperatorContext, options: TopNOptions<unknown>, isKeyed: boolean) {
     this.#ctx = ctx
+    this.#isKeyed = isKeyed
     this.#n = options.n
     this.#by = options.by
     this.#isAscending = options.order === 'asc'
@@ -90,7 +95,8 @@ class TopNOperator implements Operator {
   }
 
   process(batch: Batch): void {
-    const { length, times, keys } = batch
+    const { length, times } = batch
+    const keys = this.#isKeyed ? batch.keys : undefined
     let handled = 0
     for (let i = 0; i < length; i++) {
       try {
