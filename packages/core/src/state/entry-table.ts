@@ -11,6 +11,7 @@ import type { CanonicalKey } from '../batch/key.ts'
 import { messageOf, OperationalError, UsageError } from '../errors.ts'
 import { parse, stringify, taggedJson, UnsupportedValue } from './codec.ts'
 import { Expiry } from './expiry.ts'
+import { heapBytes } from './heap-size.ts'
 import type { StateIdentity } from './identity.ts'
 import { Nested, NO_SUB } from './nested.ts'
 import { type Block, BlockKind, Op, type SectionWriter, wrote } from './section.ts'
@@ -19,9 +20,11 @@ import type { Codec, Table, TableOptions } from './table.ts'
 const FRESH = 1
 const CHANGED = 2
 
-/** Estimated heap of an entry beside key and value: two map slots, a mark, a boxed number. */
-const ENTRY_BYTES = 80
-const SAMPLE_EVERY_MIN = 64
+/** Measured heap of a map entry, and of a small map. */
+const MAP_ENTRY_BYTES = 38
+const MAP_BYTES = 180
+/** Sets between two samples of the value size, once there are some. */
+const SAMPLE_EVERY = 64
 
 export type Accepts = (key: CanonicalKey, step: string) => boolean
 
@@ -54,7 +57,7 @@ export class EntryTable<V> implements Table<V> {
     return this.#entries.size
   }
 
-  /** Estimate: entries times a mean of samples; within a factor of two for values of like size. */
+  /** Estimate from samples of the values: within about a third for values of like size. */
   get bytes(): number {
     return this.#bytes
   }
@@ -182,6 +185,7 @@ export class EntryTable<V> implements Table<V> {
     const codecName = r.utf8()
     const subMajor = r.u8() === 1
     const hasTimes = r.u8() === 1
+    let restored = 0
     if (block.kind !== BlockKind.entries || codecName !== this.#codec.name) throw this.#foreign(codecName)
     while (r.remaining > 0) {
       const op = r.u8()
@@ -202,9 +206,13 @@ export class EntryTable<V> implements Table<V> {
       const version = r.u8()
       const data = r.bytes()
       if (!accepts(key, this.#step)) continue
-      this.#entries.set(outer, inner, this.#readValue(data, version))
+      const value = this.#readValue(data, version)
+      this.#entries.set(outer, inner, value)
       this.#expiry?.touch(outer, inner, Number.isNaN(time) ? undefined : time)
-      this.#observeSize(key, sub, data.length)
+      restored++
+      if (this.#samples < 16 || restored % SAMPLE_EVERY === 0) this.#observeSize(key, sub, value)
+      // Limits hold while restoring, too.
+      if (restored % 1024 === 0) this.#measure()
     }
     this.#measure()
   }
@@ -227,9 +235,7 @@ export class EntryTable<V> implements Table<V> {
 
   #writeValue(w: ByteWriter, key: CanonicalKey, sub: CanonicalKey, value: V): void {
     w.u8(this.#codec.version)
-    const before = w.length
     w.utf8(this.#text(key, sub, value))
-    this.#observeSize(key, sub, w.length - before)
   }
 
   #readValue(data: Uint8Array, version: number): V {
@@ -275,19 +281,24 @@ export class EntryTable<V> implements Table<V> {
   }
 
   #sample(key: CanonicalKey, sub: CanonicalKey, value: V): void {
-    this.#observeSize(key, sub, this.#text(key, sub, value).length)
-    this.#untilSample = this.#samples < 16 ? 1 : Math.min(4096, SAMPLE_EVERY_MIN + (this.#meanBytes >>> 3))
+    // The first value of a table is tried: what cannot be stored fails here, near its cause.
+    if (this.#samples === 0) this.#text(key, sub, value)
+    this.#observeSize(key, sub, value)
+    this.#untilSample = this.#samples < 16 ? 1 : SAMPLE_EVERY
     this.#measure()
   }
 
-  #observeSize(key: CanonicalKey, sub: CanonicalKey, length: number): void {
-    const bytes = ENTRY_BYTES + addressBytes(key) + addressBytes(sub) + 2 * length
+  #observeSize(key: CanonicalKey, sub: CanonicalKey, value: V): void {
+    const bytes = heapBytes(key) + (sub === NO_SUB ? 0 : heapBytes(sub)) + heapBytes(value)
     this.#samples = Math.min(this.#samples + 1, 256)
     this.#meanBytes += (bytes - this.#meanBytes) / this.#samples
   }
 
   #measure(): void {
-    const bytes = Math.round(this.#entries.size * this.#meanBytes)
+    // Entries, marks, and with a ttl a stamp and a place in a bucket for each entry.
+    const maps = this.#entries.size * (this.#expiry === undefined ? 1 : 3) + this.#dirty.size
+    const groups = this.#entries.groups * (this.#expiry === undefined ? 1 : 3) + this.#dirty.groups
+    const bytes = Math.round(maps * MAP_ENTRY_BYTES + groups * MAP_BYTES + this.#entries.size * this.#meanBytes)
     const change = bytes - this.#bytes
     this.#bytes = bytes
     if (change !== 0) this.#grew(change)
@@ -300,8 +311,4 @@ export class EntryTable<V> implements Table<V> {
       { step: this.#step, data: { table: this.name } },
     )
   }
-}
-
-function addressBytes(part: CanonicalKey): number {
-  return typeof part === 'string' ? (part.length === 0 ? 0 : 24 + part.length) : 8
 }

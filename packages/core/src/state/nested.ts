@@ -13,9 +13,15 @@ class Group<V> extends Map<CanonicalKey, V> {}
 export class Nested<V> {
   readonly #outer = new Map<CanonicalKey, V | Group<V>>()
   #size = 0
+  #groups = 0
 
   get size(): number {
     return this.#size
+  }
+
+  /** Outer keys that have a map of their own. */
+  get groups(): number {
+    return this.#groups
   }
 
   get(outer: CanonicalKey, inner: CanonicalKey): V | undefined {
@@ -47,6 +53,7 @@ export class Nested<V> {
       if (found !== undefined || this.#outer.has(outer)) group.set(NO_SUB, found as V)
       group.set(inner, value)
       this.#outer.set(outer, group)
+      this.#groups++
       this.#size++
     }
     return this.#size !== before
@@ -56,7 +63,10 @@ export class Nested<V> {
     const found = this.#outer.get(outer)
     if (found instanceof Group) {
       if (!found.delete(inner)) return false
-      if (found.size === 0) this.#outer.delete(outer)
+      if (found.size === 0) {
+        this.#outer.delete(outer)
+        this.#groups--
+      }
     } else if (inner !== NO_SUB || !this.#outer.delete(outer)) {
       return false
     }
@@ -73,6 +83,7 @@ export class Nested<V> {
   deleteGroup(outer: CanonicalKey): void {
     const found = this.#outer.get(outer)
     if (found === undefined && !this.#outer.has(outer)) return
+    if (found instanceof Group) this.#groups--
     this.#size -= found instanceof Group ? found.size : 1
     this.#outer.delete(outer)
   }
@@ -100,5 +111,6 @@ export class Nested<V> {
   clear(): void {
     this.#outer.clear()
     this.#size = 0
+    this.#groups = 0
   }
 }

@@ -24,7 +24,7 @@ export interface StateStoreOptions {
 
 export interface StateStats {
   readonly entries: number
-  /** Estimate; numeric tables exact, others within about a factor of two. */
+  /** Estimate; numeric tables exact, others within about a third where values are of like size. */
   readonly bytes: number
 }
 
