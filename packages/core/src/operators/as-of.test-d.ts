@@ -53,6 +53,7 @@ test('a default is never undefined; its type joins where it differs', () => {
       expectTypeOf(f.a).toEqualTypeOf<Gps>()
       expectTypeOf(f.b).toEqualTypeOf<Gps | null>()
       expectTypeOf(f.c).toEqualTypeOf<Gps | undefined>()
+      return f
     })
 })
 

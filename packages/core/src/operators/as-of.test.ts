@@ -93,6 +93,17 @@ describe('asOf, decided by watermark', () => {
       .expect([[1_250, { key: 'k', left: 'l', gps: { lat: 12.5, fix: 'a' } }, 'k']])
   })
 
+  test('interpolation does not wait where a row has exactly the time, or where there is none before', () => {
+    const host = openOperator(fuse({ gps: { within: '1s', fill: 'interpolate' } }))
+    host.send([[1_000, { lat: 10 }, 'k']], 1)
+    host.send([
+      [1_000, 'exact', 'k'],
+      [1_000, 'none', 'x'],
+    ])
+    host.watermark(1_001)
+    expect(host.take()).toHaveLength(2)
+  })
+
   test('interpolation waits for the next row no longer than its tolerance, and holds the watermark meanwhile', () => {
     const host = openOperator(fuse({ gps: { within: '1s', fill: 'interpolate' } }))
     host.send([[1_000, { lat: 10 }, 'k']], 1)

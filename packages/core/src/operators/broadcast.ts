@@ -144,9 +144,8 @@ class Broadcast implements Operator {
       this.#fold(entry.time)
       this.#join(entry)
     }
-    // Every main row to come is at or after the watermark of its input, so rows known to be final up to there are folded.
-    const next = Math.min(mainWatermark, this.#inbox.firstTime())
-    if (this.#ahead.times.length > 0 && this.#ahead.times[0] <= next && next < smallWatermark) this.#fold(next)
+    // Rows that still wait are younger than this or wait for the small stream, and those to come are not older.
+    if (mainWatermark < smallWatermark) this.#fold(mainWatermark)
   }
 
   /** Brings the state to time `t`. */

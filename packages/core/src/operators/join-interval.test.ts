@@ -40,6 +40,19 @@ describe('intervalJoin', () => {
       ])
   })
 
+  test('the bounds are included whichever row comes last', async () => {
+    for (const last of ['left', 'right']) {
+      const rows = [right.at(5_000, 'r5', 'k'), right.at(12_000, 'r12', 'k')]
+      const left = at(10_000, 'l10', 'k')
+      await verifyOperator(join(), kept)
+        .given(...(last === 'left' ? [...rows, left] : [left, ...rows]), end())
+        .expect([
+          [10_000, { key: 'k', left: 'l10', right: 'r5' }, 'k'],
+          [12_000, { key: 'k', left: 'l10', right: 'r12' }, 'k'],
+        ])
+    }
+  })
+
   test('a left join gives a left row without a partner once none can come', async () => {
     await verifyOperator(join({ type: 'left' }), kept)
       .given(at(1_000, 'lonely', 'k'), at(2_000, 'paired', 'k'), right.at(4_000, 'r4', 'k'), watermark(60_000), end())

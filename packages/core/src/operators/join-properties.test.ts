@@ -29,7 +29,7 @@ import { toTable } from './table.ts'
 import { joinTable } from './table-join.ts'
 
 /** How far rows are behind the newest of their input, at most. */
-const disorderMs = 40
+const disorderMs = 4
 
 interface Play {
   /** Rows per input, in order of arrival. */
@@ -38,32 +38,42 @@ interface Play {
   readonly turns: readonly { readonly input: number; readonly count: number; readonly restarts: boolean }[]
 }
 
-/** Rows of few keys on a coarse grid of times, so that ties, duplicates and borders are frequent. */
+/**
+ * Rows of two keys on a grid of half milliseconds, close together: ties, rows exactly at a bound and exactly at the
+ * watermark are frequent. The sizes are drawn here, because fast-check's own bias makes most arrays too short to matter.
+ */
 function rowsArbitrary(): fc.Arbitrary<OracleRow[]> {
   const raw = fc.tuple(
-    fc.integer({ min: 0, max: 25 }),
-    fc.integer({ min: 0, max: disorderMs }),
-    fc.constantFrom('a', 'b', 'c'),
+    fc.constantFrom(0, 0, 0.5, 1, 1, 2, 5),
+    fc.constantFrom(0, 0, 0, 0.5, 1, 3, disorderMs),
+    fc.constantFrom('a', 'a', 'b'),
   )
-  return fc.array(raw, { maxLength: 40 }).map((steps) => {
+  return manyOf(raw, 50).map((steps) => {
     let newest = 0
     return steps.map(([step, behind, key], id) => {
-      newest += step % 3 === 0 ? 0 : step
-      return { time: newest - (behind % 4 === 0 ? behind : 0), key, id }
+      newest += step
+      return { time: newest - behind, key, id }
     })
   })
+}
+
+function manyOf<T>(item: fc.Arbitrary<T>, max: number): fc.Arbitrary<T[]> {
+  return fc.oneof(
+    { weight: 1, arbitrary: fc.array(item, { maxLength: max }) },
+    { weight: 4, arbitrary: fc.array(item, { minLength: max >> 1, maxLength: max }) },
+  )
 }
 
 function playArbitrary(inputs: number): fc.Arbitrary<Play> {
   return fc.record({
     inputs: fc.tuple(...Array.from({ length: inputs }, rowsArbitrary)),
-    turns: fc.array(
+    turns: manyOf(
       fc.record({
         input: fc.integer({ min: 0, max: inputs - 1 }),
-        count: fc.constantFrom(1, 1, 2, 7, 40),
+        count: fc.constantFrom(1, 1, 2, 3, 7, 20),
         restarts: fc.constantFrom(false, false, false, true),
       }),
-      { maxLength: 60 },
+      40,
     ),
   })
 }
@@ -146,7 +156,7 @@ function check<T>(inputs: number, options: fc.Arbitrary<T>, property: (play: Pla
 
 describe('a join equals nested loops for any disorder, batches and restarts', () => {
   test('interval join', () => {
-    const bound = fc.constantFrom(0, 1, 7, 20, 100)
+    const bound = fc.constantFrom(0, 1, 3, 8, 30)
     check(2, fc.tuple(types, bound, bound), (play, [type, before, after]) => {
       const node = nodeOn((graph, from) =>
         intervalJoin(graph, {
@@ -166,9 +176,9 @@ describe('a join equals nested loops for any disorder, batches and restarts', ()
 
   type WindowsOf = (rows: readonly OracleRow[]) => (row: OracleRow) => readonly (readonly [number, number])[]
   test.each<[string, JoinWindow, WindowsOf]>([
-    ['tumbling', tumbling('20ms'), () => hoppingOracle(20, 20)],
-    ['hopping', hopping('30ms', '12ms'), () => hoppingOracle(30, 12)],
-    ['session', session('9ms'), (rows) => sessionOracle(rows, 9)],
+    ['tumbling', tumbling('5ms'), () => hoppingOracle(5, 5)],
+    ['hopping', hopping('8ms', '3ms'), () => hoppingOracle(8, 3)],
+    ['session', session('2ms'), (rows) => sessionOracle(rows, 2)],
   ])('%s window join', (_name, window, windowsOf) => {
     check(2, types, (play, type) => {
       const node = nodeOn((graph, from) =>
@@ -184,7 +194,7 @@ describe('a join equals nested loops for any disorder, batches and restarts', ()
 
   type Side = Omit<OracleSide, 'rows'>
   const side: fc.Arbitrary<Side> = fc.record({
-    withinMs: fc.constantFrom(0, 3, 15, 60),
+    withinMs: fc.constantFrom(0, 1, 4, 20),
     required: fc.boolean(),
     fill: fc.constantFrom<OracleSide['fill']>('none', 'last', 'interpolate', { default: 'nothing' }),
   })
@@ -207,7 +217,7 @@ describe('a join equals nested loops for any disorder, batches and restarts', ()
         multiset(expected.unmatched.map((row) => ({ time: row.time, row }))),
       )
       expect(played).toMatchObject({ late: 0, emittedLate: 0 })
-      for (const key of ['a', 'b', 'c']) {
+      for (const key of ['a', 'b']) {
         const times = played.out.filter((e) => e.key === key).map((e) => e.time)
         expect(times).toEqual([...times].sort((x, y) => x - y))
       }
@@ -243,7 +253,7 @@ describe('a join equals nested loops for any disorder, batches and restarts', ()
         const text = JSON.stringify(row)
         sums.set(text, (sums.get(text) ?? 0) + weight)
       }
-      const expected = ['a', 'b', 'c'].flatMap((key) => {
+      const expected = ['a', 'b'].flatMap((key) => {
         const latest = latestOracle(play.inputs[0], key, Number.POSITIVE_INFINITY)
         return latest === undefined || deletes(latest) ? [] : [JSON.stringify(latest)]
       })
@@ -252,21 +262,18 @@ describe('a join equals nested loops for any disorder, batches and restarts', ()
     })
   })
 
-  test('broadcast: a row meets the sum of what was sent up to its time', () => {
+  test('broadcast: a row meets what was sent up to its time, folded in order', () => {
+    const fold = (state: number, row: OracleRow): number => (state * 31 + row.id + 1) % 1_000_003
     check(2, fc.constant(undefined), (play) => {
-      const functions = {
-        initial: () => 0,
-        update: (sum: number, row: OracleRow) => sum + row.id + 1,
-        join: (row: OracleRow, sum: number) => ({ id: row.id, sum }),
-      }
+      const functions = { initial: () => 0, update: fold, join: ({ id }: OracleRow, state: number) => ({ id, state }) }
       const node = nodeOn((graph, from) =>
         broadcast(graph, { name: 'b', main: from('l'), small: { ...from('s'), partitioning: 'broadcast' }, functions }),
       )
       const played = playJoin(node, play)
       const [mains, smalls] = play.inputs
-      const expected = mains.map((row) => {
-        const seen = smalls.filter((small) => small.time <= row.time)
-        return { time: row.time, row: { id: row.id, sum: seen.reduce((sum, small) => sum + small.id + 1, 0) } }
+      const expected = mains.map(({ time, id }) => {
+        const seen = smalls.filter((small) => small.time <= time).sort((a, b) => a.time - b.time)
+        return { time, row: { id, state: seen.reduce(fold, 0) } }
       })
       expect(multiset(played.out)).toEqual(multiset(expected))
       expect(played).toMatchObject({ late: 0, emittedLate: 0 })
