@@ -10,8 +10,8 @@ import type { AnyAggregates } from '../window/plan.ts'
 import { quantile } from '../window/quantile.ts'
 import type { WindowSpec } from '../window/types.ts'
 import { countWindow, everyCount, globalWindow, hopping, onEnd, session, sliding, tumbling } from '../window/windows.ts'
-import { testInput } from './window-test-kit.ts'
 import { windowAggregate } from './window-aggregate.ts'
+import { testInput } from './window-test-kit.ts'
 
 const value = (row: OracleRow): number => row.value
 
@@ -161,7 +161,9 @@ const specs: Record<string, WindowSpec> = {
 const orderFree = (spec: WindowSpec): AnyAggregates => {
   const isByTime = spec.type === 'sliding' || (spec.type === 'count' && spec.order === 'eventTime')
   const { total: _total, ...rest } = all
-  return isByTime ? Object.fromEntries(Object.entries(rest).filter(([n]) => !['first', 'last', 'collected', 'top'].includes(n))) : rest
+  return isByTime
+    ? Object.fromEntries(Object.entries(rest).filter(([n]) => !['first', 'last', 'collected', 'top'].includes(n)))
+    : rest
 }
 
 describe.each(Object.entries(specs))('%s windows equal the oracle', (_, spec) => {

@@ -61,13 +61,13 @@ export function fixedGrid(size: number, slide: number, offset: number): Grid {
       const start = floorTo(time, slide, offset)
       if (!hasEndsBetween) return start
       const end = floorTo(time - size, slide, offset) + size
-      return end > start ? end : start
+      return Math.max(end, start)
     },
     sliceEnd(start) {
       const next = floorTo(start, slide, offset) + slide
       if (!hasEndsBetween) return next
       const end = floorTo(start - size, slide, offset) + slide + size
-      return end < next ? end : next
+      return Math.min(end, next)
     },
     firstStart: (slice) => floorTo(slice - size, slide, offset) + slide,
     lastStart: (slice) => floorTo(slice, slide, offset),

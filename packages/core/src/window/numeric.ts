@@ -7,7 +7,8 @@
  *      parallelism, shows only far below 1e-12; integer sums are exact. Mean and variance are sums.
  *
  * Variance is kept as the sums of values and of squares. In double-double arithmetic their difference is good to 1e-12
- * up to a mean of about 1e9 standard deviations, merges and retracts exactly, and needs no division per row.
+ * up to a mean of about 1e9 standard deviations, merges and retracts exactly, and needs no division per row. Squares
+ * must be doubles: beyond about 1e150, and for deviations below 1e-140, it is infinite or loses digits.
  * @see Dekker, A floating-point technique for extending the available precision, 1971
  */
 export type Columns = ArrayLike<Float64Array>
@@ -146,7 +147,7 @@ function squaredDeviations(columns: Columns, at: number, slot: number, n: number
   const b = difference - squares
   const error = squares - (difference - b) + (-mean - b)
   const result = difference + (error + columns[at + 3][slot] - meanRest)
-  return result > 0 ? result : 0
+  return squares === Number.POSITIVE_INFINITY ? squares : Math.max(result, 0)
 }
 
 const splitter = 134217729
