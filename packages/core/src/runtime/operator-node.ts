@@ -113,7 +113,7 @@ export function applyErrorPolicy(
   const letter: DeadLetter = {
     step: node.name,
     code: error.code,
-    message: error.message,
+    message: messageOf(thrown),
     origin,
     time: Number.isNaN(time) ? undefined : time,
     key: key === undefined ? undefined : originalKey(key),
