@@ -294,15 +294,18 @@ describe('ColumnBuilder', () => {
     expect(batch.dictionary('channel')).toEqual(['even', 'odd'])
   })
 
-  test('batches taken before do not change when the builder goes on', () => {
-    const builder = new ColumnBuilder(schema({ a: 'int32', s: 'string?', o: 'object' }), 3)
-    builder.append({ a: 1, s: 'x', o: [1] }, 1)
-    const first = builder.take()
-    builder.append({ a: 2, s: null, o: [2] }, 2)
-    builder.append({ a: 3, s: 'y', o: [3] }, 2)
-    builder.take()
-    expect(first.keep(0)).toEqual({ a: 1, s: 'x', o: [1] })
-  })
+  for (const filled of [1, 3]) {
+    test(`a batch of ${filled} of 3 rows does not change when its builder goes on`, () => {
+      const builder = new ColumnBuilder(schema({ a: 'int32', s: 'string?', o: 'object' }), 3)
+      for (let n = 1; n <= filled; n++) builder.append({ a: n, s: 'x', o: [n] }, n)
+      const first = builder.take()
+      for (let n = 4; n <= 6; n++) builder.append({ a: n, s: null, o: [n] }, n)
+      const second = builder.take()
+      for (let n = 1; n <= filled; n++) expect(first.keep(n - 1)).toEqual({ a: n, s: 'x', o: [n] })
+      expect(second.keep(2)).toEqual({ a: 6, s: null, o: [6] })
+      expect([...Array.from(first.times), ...Array.from(second.times)].at(-1)).toBe(6)
+    })
+  }
 
   test('a dictionary that grew to its limit is begun anew and old batches keep theirs', () => {
     const builder = new ColumnBuilder(schema({ s: 'string' }), 70_000)

@@ -248,6 +248,37 @@ describe('compileChain', () => {
         })
       })
 
+      test('times, keys, weights and origins follow the rows of a flatMap that gives as many rows as it took', () => {
+        const steps = [step('flatMap', (r: Row) => (r.n === 1 ? [] : r.n === 2 ? ['a', 'b'] : ['c']))]
+        const batch = new RowBatch(
+          [{ n: 1 }, { n: 2 }, { n: 3 }],
+          [10, 20, 30],
+          ['x', 'y', 'z'],
+          Int8Array.of(1, -1, 1),
+          origin,
+        )
+        expect(contents(compileChain(steps, mode)(batch, hostFor(steps).host))).toEqual({
+          length: 3,
+          rows: ['a', 'b', 'c'],
+          times: [20, 20, 30],
+          keys: ['y', 'y', 'z'],
+          weights: [-1, -1, 1],
+          at: [10, 10, 20],
+        })
+      })
+
+      test('a failed row view is given to the host as a row that may be retained', () => {
+        const steps = [
+          step('filter', (r: Row) => {
+            if (r.n < 3) throw new Error(`no ${r.n}`)
+            return true
+          }),
+        ]
+        const { host, failures } = hostFor(steps)
+        compileChain(steps, mode)(new SharedRowBatch([{ n: 1 }, { n: 2 }, { n: 3 }], [1, 2, 3]), host)
+        expect(failures.map((f) => f.row)).toEqual([{ n: 1 }, { n: 2 }])
+      })
+
       test('a flatMap whose rows are read from a generator gives none of them when the generator throws', () => {
         const steps = [
           step('flatMap', function* (r: Row) {
