@@ -1,7 +1,6 @@
 /** Decodes binary records: of one size, or each behind a number that says its length. */
 import { messageOf } from 'millrace/connector'
-import { type Decoded, RAW_BYTES, type RecordDecoder, type Reject } from './decoder.ts'
-import { tooLarge } from './json-lines-decoder.ts'
+import { type Decoded, RAW_BYTES, type RecordDecoder, type Reject, tooLarge } from './decoder.ts'
 import { type LengthPrefix, prefixBytes, readPrefix } from './length-prefix.ts'
 
 export interface BinaryFormat<T> {

@@ -2,8 +2,7 @@
 import { OperationalError } from 'millrace/connector'
 import { BAD, type Column, type Columns, columnNames, columnsOf, ParseFailure } from './csv-columns.ts'
 import { BAD_QUOTE, FieldCutter, OPEN } from './csv-fields.ts'
-import type { Decoded, RecordDecoder, Reject } from './decoder.ts'
-import { tooLarge } from './json-lines-decoder.ts'
+import { type Decoded, type RecordDecoder, type Reject, tooLarge } from './decoder.ts'
 import { LineCutter, NEED_MORE, type TextEncoding, TOO_LARGE } from './lines.ts'
 import { type StandardSchema, validate } from './standard-schema.ts'
 

@@ -38,3 +38,8 @@ export type Reject = (code: string, message: string, at: number, raw: unknown) =
 
 /** Most bytes of a bad record that travel with its rejection. */
 export const RAW_BYTES = 4096
+
+/** Message of `RECORD_TOO_LARGE`. */
+export function tooLarge(what: string, maxBytes: number): string {
+  return `the ${what} is longer than ${maxBytes} bytes and was skipped. If such records are real, raise the limit.`
+}

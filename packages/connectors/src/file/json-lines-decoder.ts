@@ -1,6 +1,6 @@
 /** Decodes JSON lines: one JSON value per line. */
 import { messageOf } from 'millrace/connector'
-import type { Decoded, RecordDecoder, Reject } from './decoder.ts'
+import { type Decoded, type RecordDecoder, type Reject, tooLarge } from './decoder.ts'
 import { LineCutter, NEED_MORE, type TextEncoding, TOO_LARGE } from './lines.ts'
 import { type StandardSchema, validate } from './standard-schema.ts'
 
@@ -77,8 +77,4 @@ export class JsonLinesDecoder<T> implements RecordDecoder<T> {
     const message = `the line is not valid JSON: ${messageOf(thrown)}.${hint}`
     this.#reject('JSON_INVALID', message, this.#lines.line, this.#lines.raw())
   }
-}
-
-export function tooLarge(what: string, maxBytes: number): string {
-  return `the ${what} is longer than ${maxBytes} bytes and was skipped. If such records are real, raise the limit.`
 }
