@@ -33,7 +33,7 @@ const all: AnyAggregates = {
   last: last((row: OracleRow) => row.at),
   rows: aggregate({
     create: (): number[] => [],
-    add: (acc, row: OracleRow) => (acc.push(row.at), acc),
+    add: (acc, row: OracleRow) => [...acc, row.at],
     merge: (into, from) => [...into, ...from],
     result: (acc) => [...acc].sort((a, b) => a - b),
   }),

@@ -4,7 +4,7 @@
  *
  * Invariants:
  *  P1  A row is read by every aggregate before any accumulator changes: a row that one cannot take is in none.
- *  P2  The generated loop and the interpreted one give equal results (plan.test.ts).
+ *  P2  The generated loop and the interpreted one give equal results (operators/window-oracle.test.ts).
  */
 import type { Batch } from '../batch/batch.ts'
 import { type CanonicalKey, originalKey } from '../batch/key.ts'
