@@ -1,4 +1,5 @@
 /** Runs the scenario of one seed and says whether what was committed is what the oracle says. */
+import { jsonLines } from '@millrace/connectors/file'
 import { type SimDecorators, type Simulation, simulate } from 'millrace/testing'
 import { difference } from './compare.ts'
 import { drawScenario, type Scenario } from './scenario.ts'
@@ -25,7 +26,13 @@ export async function runSeed(seed: number, decorate?: SimDecorators): Promise<S
       commitEvery,
       arrivalMs,
       batchRowsMax,
-      ...(decorate === undefined ? {} : { decorate }),
+      decorate: {
+        ...decorate,
+        sink: (reference, name) => {
+          const sink = scenario.hasFileSink ? (jsonLines({ path: `/sim/out/${name}` }) as typeof reference) : reference
+          return decorate?.sink?.(sink, name) ?? sink
+        },
+      },
     })
     const failure = difference(shape.expected(input), simulation.outputs.out as Row[], shape.order)
     return { scenario, simulation, failure }

@@ -15,6 +15,8 @@ export interface Scenario {
   readonly commitEvery: Duration
   readonly arrivalMs: number
   readonly batchRowsMax: number
+  /** True: the sink is the file connector's, else the reference one of the testing kit. */
+  readonly hasFileSink: boolean
   /** How many faults are drawn. */
   readonly faults: number
 }
@@ -28,7 +30,7 @@ export function drawScenario(seed: number): Scenario {
     shape,
     settings: {
       disorderMs: data.disorderMs,
-      idleAfter: data.hasEmptyPartition && random.chance(0.5) ? '20s' : undefined,
+      idleAfter: random.chance(0.3) ? '20s' : undefined,
     },
     data,
     input: drawInput(random.fork('input'), shape.sources, data),
@@ -36,14 +38,15 @@ export function drawScenario(seed: number): Scenario {
     commitEvery: random.pick(['20ms', '50ms', '100ms', '250ms'] as const),
     arrivalMs: random.pick([0, 300, 1_000, 3_000]),
     batchRowsMax: random.pick([1, 4, 16, 64, 512]),
+    hasFileSink: random.chance(0.5),
     faults: random.chance(0.1) ? 0 : random.between(1, 20),
   }
 }
 
 /** One line per scenario, for tables and failures. */
 export function describeScenario(scenario: Scenario): string {
-  const { shape, data, workers, commitEvery, arrivalMs, batchRowsMax, faults, settings } = scenario
-  return `${shape.name}: ${data.partitions} partitions, ${workers} workers, ${data.events} events of ${data.keys} keys, disorder ${data.disorderMs} ms, apart ${data.apartMs} ms${data.hasEmptyPartition ? ', one partition empty' : ''}${settings.idleAfter === undefined ? '' : `, idle after ${settings.idleAfter}`}, arrival ${arrivalMs} ms, batches to ${batchRowsMax}, commit every ${commitEvery}, ${faults} faults`
+  const { shape, data, workers, commitEvery, arrivalMs, batchRowsMax, faults, settings, hasFileSink } = scenario
+  return `${shape.name}: ${data.partitions} partitions, ${workers} workers, ${data.events} events of ${data.keys} keys, disorder ${data.disorderMs} ms, apart ${data.apartMs} ms${data.hasEmptyPartition ? ', one partition empty' : ''}${settings.idleAfter === undefined ? '' : `, idle after ${settings.idleAfter}`}, arrival ${arrivalMs} ms, batches to ${batchRowsMax}, commit every ${commitEvery}, ${hasFileSink ? 'file sink' : 'reference sink'}, ${faults} faults`
 }
 
 function drawData(random: SeededRandom, shape: Shape): DataSettings {

@@ -25,6 +25,8 @@ export type Fault =
   | { readonly type: 'disk full'; readonly write: number; readonly writes: number }
   /** The n-th write fails with an i/o error. */
   | { readonly type: 'disk error'; readonly write: number }
+  /** When the life has ended, a bit of the newest commit record is found flipped, if there is an older one. */
+  | { readonly type: 'bit flip' }
   /** The wall clock jumps. */
   | { readonly type: 'clock jump'; readonly ms: number; readonly byMs: number }
   /** The wall clock stands still. */
@@ -93,6 +95,7 @@ function drawFault(random: SeededRandom, workers: number): Fault {
     case 5:
       return random.chance(0.3) ? { type: 'disk error', write } : { type: 'crash', write, when: 'before', kind }
     default:
+      if (random.chance(0.1)) return { type: 'bit flip' }
       return { type: 'crash', write, when: random.pick(['before', 'during', 'after', 'after'] as const), kind }
   }
 }

@@ -31,7 +31,7 @@ function flow() {
         },
       }
     })
-    .sink('out', arraySink([]))
+    .sink('out', arraySink<{ sensor: string; at: number; n: number }>([]))
   return made
 }
 

@@ -89,6 +89,7 @@ export interface Simulation {
 const lifeMsMax = 30 * 60_000
 const eventsMax = 3_000_000
 const stateFolder = '/sim/state'
+const outFolder = '/sim/out/'
 const survivable = new Set(['DISK_FULL', 'DISK_IO', 'COMMIT_UNKNOWN', 'SIM_WORKER_CRASH'])
 
 /**
@@ -113,7 +114,10 @@ class SimulationRun {
   readonly #logs = new Map<string, SimLog>()
   readonly #sites = new Map<string, { writes: number; crashes: number }>()
   /** What readers of the sinks' files could see, at crashes. */
-  readonly #seen: { readonly path: string; readonly content: Uint8Array }[] = []
+  #seen: { readonly path: string; readonly content: Uint8Array }[] = []
+  /** What a loss of power or of a commit left in the sinks' files, until the next start has mended it. */
+  #left = new Map<string, Uint8Array>()
+  readonly #flipped = new Set<string>()
   #disk: SimDisk
   #crashes = 0
   #restarts = 0
@@ -136,7 +140,7 @@ class SimulationRun {
       if (life > this.#faults.length + 50) throw this.#failure('it does not come to its end: a life follows every life')
       if (await this.#live(life, this.#faults[life] ?? [])) break
     }
-    const { outputs, contents } = this.#outputs()
+    const contents = this.#outputs()
     for (const { path, content } of this.#seen) {
       if (!isPrefix(content, contents.get(path) ?? new Uint8Array(0))) {
         throw this.#failure(`a reader of ${path} could see ${content.length} bytes that are no prefix of the result`)
@@ -144,15 +148,17 @@ class SimulationRun {
     }
     this.#disk = this.#disk.crash('power')
     if (!(await this.#live(this.#faults.length + 100, []))) throw this.#failure('running again after the end failed')
-    for (const [path, content] of this.#outputs().contents) {
+    for (const [path, content] of this.#outputs()) {
       const before = contents.get(path) as Uint8Array
-      if (content.length !== before.length || !isPrefix(content, before)) {
+      if (!isEqual(content, before)) {
         throw this.#failure(`${path} changed when the flow ran again after its end`)
       }
     }
     const { events, traceHash, nowMs } = this.#scheduler
     return {
-      outputs,
+      outputs: Object.fromEntries(
+        [...contents].map(([path, content]) => [path.slice(outFolder.length), committedRows(content)]),
+      ),
       sites: this.#sites,
       lives: this.#crashes + 1,
       crashes: this.#crashes,
@@ -235,6 +241,8 @@ class SimulationRun {
     this.#look()
     this.#crashes++
     this.#disk = this.#disk.crash(killed ?? 'kill')
+    if (killed === 'power') this.#left = this.#outputs()
+    for (const fault of faults) if (fault.type === 'bit flip') this.#flipBit()
     return false
   }
 
@@ -276,7 +284,7 @@ class SimulationRun {
         return decorate?.source?.(source, name) ?? source
       },
       sink: (name) => {
-        const sink = committedFileSink(sinkPath(name))
+        const sink = committedFileSink(outFolder + name)
         return decorate?.sink?.(sink, name) ?? sink
       },
       step: (spec, node) => watched(decorate?.step?.(spec, node) ?? spec, node),
@@ -329,22 +337,27 @@ class SimulationRun {
   }
 
   #look(): void {
-    for (const path of this.#disk.files()) {
-      const content = path.startsWith('/sim/out/') ? this.#disk.bytes(path) : undefined
-      if (content !== undefined) this.#seen.push({ path, content })
+    for (const [path, content] of this.#outputs()) {
+      const left = this.#left.get(path)
+      if (left === undefined || !isEqual(left, content)) this.#seen.push({ path, content })
     }
   }
 
-  #outputs(): { outputs: Record<string, unknown[]>; contents: Map<string, Uint8Array> } {
-    const outputs: Record<string, unknown[]> = {}
-    const contents = new Map<string, Uint8Array>()
-    for (const path of this.#disk.files()) {
-      if (!path.startsWith('/sim/out/')) continue
-      const content = this.#disk.bytes(path) as Uint8Array
-      contents.set(path, content)
-      outputs[path.slice('/sim/out/'.length)] = committedRows(content)
-    }
-    return { outputs, contents }
+  /** The engine must notice and continue from the commit before, so what was published since may come otherwise. */
+  #flipBit(): void {
+    const manifests = this.#disk.files().filter((path) => /\/MANIFEST-\d+$/.test(path) && !this.#flipped.has(path))
+    const newest = manifests.at(-1)
+    if (newest === undefined || manifests.length < 2) return
+    this.#flipped.add(newest)
+    this.#disk.flipBit((path) => path === newest)
+    this.#seen = []
+    this.#left = this.#outputs()
+  }
+
+  /** The sinks' files. */
+  #outputs(): Map<string, Uint8Array> {
+    const paths = this.#disk.files().filter((path) => path.startsWith(outFolder))
+    return new Map(paths.map((path) => [path, this.#disk.bytes(path) as Uint8Array]))
   }
 
   #checkError(error: unknown, life: number): void {
@@ -360,10 +373,6 @@ class SimulationRun {
       cause,
     })
   }
-}
-
-function sinkPath(name: string): string {
-  return `/sim/out/${name}`
 }
 
 /** The step, with a check that its watermarks rise. */
@@ -383,6 +392,10 @@ function watched(spec: NodeSpec, node: GraphNode): NodeSpec {
       return operator
     },
   }
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && isPrefix(a, b)
 }
 
 function isPrefix(start: Uint8Array, whole: Uint8Array): boolean {
