@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { setImmediate as soon } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { nodeDisk } from '../runtime/node-disk.ts'
-import type { Processes } from '../runtime/ports.ts'
+import type { Disk, Processes } from '../runtime/ports.ts'
 import { StateStore } from '../state/store.ts'
 import { CheckpointStore } from './checkpoint-store.ts'
 import { EpochLog } from './epoch-log.ts'
@@ -41,6 +41,13 @@ async function restore(store: CheckpointStore, manifest: Manifest | undefined): 
 }
 
 const valueIn = (state: StateStore): unknown => state.forStep('s').table('t').get('k')
+
+function entriesIn(state: StateStore): string[] {
+  const list: string[] = []
+  const table = state.forStep('s').table('t')
+  table.forEach((key, _, value) => void list.push(`${key}=${value}`))
+  return list.sort()
+}
 
 function set(state: StateStore, value: unknown, key = 'k'): void {
   state.forStep('s').table('t').set(key, value)
@@ -94,30 +101,24 @@ describe('checkpoints', () => {
       await store.openLatest()
       const state = await restore(store, store.current)
       let logsMax = 0
-      for (let i = 0; i < 60; i++) {
+      for (let i = 0; i < 30; i++) {
+        // Commits go on while files are merged: what they add comes after the merged part.
+        const compaction = store.compact()
         set(state, i, `key ${i % 10}`)
         if (i % 7 === 0)
           state
             .forStep('s')
             .table('t')
             .delete(`key ${(i + 3) % 10}`)
-        logsMax = Math.max(logsMax, (await commit(store, state)).logs.length)
-        const compaction = store.compact()
-        if (i % 2 === 0) await compaction
+        const manifest = await commit(store, state)
+        if (i % 3 > 0) await compaction
+        logsMax = Math.max(logsMax, manifest.logs.length)
+        expect(entriesIn(await restore(store, manifest))).toEqual(entriesIn(state))
       }
       await store.compact()
       expect(logsMax).toBeLessThan(20)
       const next = open()
-      const copy = await restore(next, (await next.openLatest()).manifest)
-      const entries = (from: StateStore): unknown[] => {
-        const list: string[] = []
-        from
-          .forStep('s')
-          .table('t')
-          .forEach((key, _, value) => void list.push(`${key}=${value}`))
-        return list.sort()
-      }
-      expect(entries(copy)).toEqual(entries(state))
+      expect(entriesIn(await restore(next, (await next.openLatest()).manifest))).toEqual(entriesIn(state))
     }
   })
 
@@ -141,6 +142,10 @@ describe('checkpoints', () => {
     await commit(later, early)
     const last = open()
     expect(valueIn(await restore(last, (await last.openLatest()).manifest))).toBe('again')
+    set(early, 'moved')
+    await commit(last, early, { savepoint: 'before-upgrade' })
+    const moved = open()
+    expect(valueIn(await restore(moved, (await moved.openSavepoint('before-upgrade')).manifest))).toBe('moved')
     expect(await last.savepoints()).toEqual(['before-upgrade'])
     await last.removeSavepoint('before-upgrade')
     await expect(last.openSavepoint('before-upgrade')).rejects.toMatchObject({ code: 'SAVEPOINT_UNKNOWN' })
@@ -250,6 +255,28 @@ describe('the lock of a state folder', () => {
       expect(held).toHaveLength(1)
       await held[0].release()
     }
+  })
+
+  test('gives way when others took it between looking and creating', async () => {
+    alive.clear()
+    alive.add(1).add(2).add(3)
+    const gone = await lock(processOf(1))
+    await gone.release()
+    let held: Awaited<ReturnType<typeof lock>> | undefined
+    // While process 2 is about to create LOCK-2, process 1 has it and gives it back, and process 3 takes LOCK-3.
+    const slow: Disk = {
+      ...disk,
+      async open(path, mode) {
+        if (mode === 'exclusive' && held === undefined) {
+          await (await lock(processOf(1))).release()
+          held = await lock(processOf(3))
+        }
+        return disk.open(path, mode)
+      },
+    }
+    const late = lockFlow({ disk: slow, folder, processes: processOf(2), nowMs: 0, pause: () => soon() })
+    await expect(late).rejects.toMatchObject({ code: 'FLOW_RUNNING', data: { pid: 3 } })
+    await held?.check()
   })
 
   test('with a torn content belongs to nobody', async () => {

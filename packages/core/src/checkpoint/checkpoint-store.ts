@@ -88,7 +88,10 @@ export class CheckpointStore {
       const manifest = await this.#load(name, warnings)
       if (manifest === undefined) continue
       this.#current = manifest
-      await this.#finishSavepoint(manifest)
+      const saved =
+        manifest.savepoint === undefined ? undefined : await this.#decode(`${SAVEPOINTS}/${manifest.savepoint}`)
+      // A crash came between the decision and its savepoint.
+      if (saved?.sequence !== manifest.sequence) await this.#writeSavepoint(manifest)
       return { manifest, warnings }
     }
     if (names.length > 0) {
@@ -125,6 +128,7 @@ export class CheckpointStore {
     return (await this.#disk.list(`${this.#folder}/${SAVEPOINTS}`)).filter((name) => !name.endsWith('.tmp'))
   }
 
+  /** Removes a savepoint. That of the newest commit comes back at a restart, unless another commit followed. */
   async removeSavepoint(name: string): Promise<void> {
     checkSavepointName(name)
     await this.#onWrite('savepoint.remove')
@@ -141,6 +145,7 @@ export class CheckpointStore {
     if (commit.savepoint !== undefined) checkSavepointName(commit.savepoint)
     await this.#takeOverState(commit)
     const ordered = [...files].sort((a, b) => a.worker - b.worker)
+    const compacted = this.#compacted
     const chain = this.#chain()
     const sequence = this.#sequence + 1
     const manifest: Manifest = {
@@ -157,10 +162,11 @@ export class CheckpointStore {
     const name = manifestName(sequence)
     await this.#writeManifest('manifest', name, manifest)
     this.#current = manifest
-    this.#compacted = undefined
+    // One that ended meanwhile is for the next commit.
+    if (this.#compacted === compacted) this.#compacted = undefined
     this.#epochMax = Math.max(this.#epochMax, commit.epoch)
     this.#kept.set(name, filesOf(manifest))
-    await this.#finishSavepoint(manifest)
+    await this.#writeSavepoint(manifest)
     await this.collect()
     return manifest
   }
@@ -251,8 +257,9 @@ export class CheckpointStore {
     if (isFirst) {
       const allowed = Array.from(this.#evolution.dropped ?? [], ({ step }) => step)
       const { renames, dropped } = compareState(current.state, commit.state, this.#evolution.renames, allowed)
-      if (renames.size > 0 || dropped.length > 0)
-        this.#compacted = await this.#compactor.merge(current, { renames, dropped })
+      if (renames.size === 0 && dropped.length === 0) return
+      await this.#compaction?.catch(() => {})
+      this.#compacted = await this.#compactor.merge(current, { renames, dropped })
       return
     }
     const declared = new Set(commit.state.map(({ step, table }) => droppedName(step, table)))
@@ -271,7 +278,7 @@ export class CheckpointStore {
     const current = this.#current
     if (current === undefined) return { base: [], logs: [] }
     const merged = this.#compacted
-    return merged === undefined ? current : merged.replace(current)
+    return merged?.replace(current) ?? current
   }
 
   async #prepare(): Promise<{ names: string[]; savepoints: string[] }> {
@@ -287,25 +294,26 @@ export class CheckpointStore {
     this.#kept.clear()
     this.#sequence = names.length === 0 ? 0 : Number(names[names.length - 1].slice(9))
     this.#epochMax = 0
+    let hasUnreadable = false
     for (const name of [...names, ...savepoints.map((name) => `${SAVEPOINTS}/${name}`)]) {
       const manifest = await this.#decode(name)
+      hasUnreadable ||= manifest === undefined
       this.#kept.set(name, manifest === undefined ? [] : filesOf(manifest))
       this.#epochMax = Math.max(this.#epochMax, manifest?.epoch ?? 0)
     }
-    await this.#findLeftovers()
+    await this.#findLeftovers(hasUnreadable)
     await this.collect()
     return { names, savepoints }
   }
 
-  async #findLeftovers(): Promise<void> {
+  async #findLeftovers(hasUnreadable: boolean): Promise<void> {
     const named = new Set([...this.#kept.values()].flatMap((files) => files.map(({ file }) => file)))
-    // While a manifest cannot be read, what it names is unknown: keep everything.
-    const isSure = ![...this.#kept.values()].some((files) => files.length === 0)
     for (const folder of [EPOCH_FOLDER, BASE_FOLDER]) {
       for (const name of await this.#disk.list(`${this.#folder}/${folder}`)) {
         const number = Number.parseInt(name, 10)
         if (folder === BASE_FOLDER) this.#compactor.skip(number)
-        if (isSure && !named.has(`${folder}/${name}`)) this.#leftovers.add(`${folder}/${name}`)
+        // While a manifest cannot be read, what it names is unknown: everything is kept.
+        if (!hasUnreadable && !named.has(`${folder}/${name}`)) this.#leftovers.add(`${folder}/${name}`)
         else if (folder === EPOCH_FOLDER && number > this.#epochMax) this.#epochMax = number
       }
     }
@@ -352,11 +360,11 @@ export class CheckpointStore {
     }
   }
 
-  /** Writes the savepoint a manifest asks for; a crash between the two is made good at the next start. */
-  async #finishSavepoint(manifest: Manifest): Promise<void> {
+  /** Writes the savepoint a manifest asks for, over one of the same name. */
+  async #writeSavepoint(manifest: Manifest): Promise<void> {
     if (manifest.savepoint === undefined) return
     const name = `${SAVEPOINTS}/${manifest.savepoint}`
-    if (!(await this.#disk.exists(`${this.#folder}/${name}`))) await this.#writeManifest('savepoint', name, manifest)
+    await this.#writeManifest('savepoint', name, manifest)
     this.#kept.set(name, filesOf(manifest))
   }
 

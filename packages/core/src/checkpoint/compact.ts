@@ -19,8 +19,8 @@ const sites = { create: 'base.create', append: 'base.write', sync: 'base.sync' }
 export interface Compacted {
   readonly base: readonly FileRef[]
   readonly logs: readonly FileRef[]
-  /** The chain of a manifest that extends the compacted one, with the compacted files in place. */
-  replace(current: Manifest): { base: readonly FileRef[]; logs: readonly FileRef[] }
+  /** The chain of a manifest with the compacted files in place; undefined when it does not extend the one compacted. */
+  replace(current: Manifest): { base: readonly FileRef[]; logs: readonly FileRef[] } | undefined
 }
 
 export interface CompactorOptions {
@@ -82,7 +82,7 @@ export class Compactor {
         await this.#pause()
       }
       const base = image.isEmpty ? [] : [await this.#finish(image)]
-      return compacted(base, [], manifest.logs.length)
+      return compacted(base, [], manifest)
     })
   }
 
@@ -101,7 +101,7 @@ export class Compactor {
           await this.#pause()
         }
       }
-      return compacted(manifest.base, [...logs.slice(0, first), await this.#finish(packed)], logs.length)
+      return compacted(manifest.base, [...logs.slice(0, first), await this.#finish(packed)], manifest)
     })
   }
 
@@ -138,8 +138,18 @@ export class Compactor {
   }
 }
 
-function compacted(base: readonly FileRef[], logs: readonly FileRef[], covered: number): Compacted {
-  return { base, logs, replace: (current) => ({ base, logs: [...logs, ...current.logs.slice(covered)] }) }
+function compacted(base: readonly FileRef[], logs: readonly FileRef[], source: Manifest): Compacted {
+  return {
+    base,
+    logs,
+    replace(current) {
+      const isPrefix =
+        current.base.length === source.base.length &&
+        source.base.every(({ file }, i) => current.base[i].file === file) &&
+        source.logs.every(({ file }, i) => current.logs[i]?.file === file)
+      return isPrefix ? { base, logs: [...logs, ...current.logs.slice(source.logs.length)] } : undefined
+    },
+  }
 }
 
 function bytesOf(files: readonly FileRef[]): number {

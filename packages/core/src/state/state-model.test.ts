@@ -24,10 +24,10 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ type: fc.constant('set' as const), key, sub, value }) },
   { weight: 3, arbitrary: fc.record({ type: fc.constant('delete' as const), key, sub }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('deleteKey' as const), key }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant('dropSub' as const), sub, worker }) },
+  { weight: 3, arbitrary: fc.record({ type: fc.constant('dropSub' as const), sub, worker }) },
   { weight: 5, arbitrary: fc.record({ type: fc.constant('add' as const), key, sub: fc.nat(2), value }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant('dropSlice' as const), sub: fc.nat(2), worker }) },
-  { weight: 3, arbitrary: fc.record({ type: fc.constant('commit' as const) }) },
+  { weight: 3, arbitrary: fc.record({ type: fc.constant('dropSlice' as const), sub: fc.nat(2), worker }) },
+  { weight: 5, arbitrary: fc.record({ type: fc.constant('commit' as const) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('merge' as const) }) },
   {
     weight: 1,
