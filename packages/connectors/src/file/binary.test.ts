@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { readAll, TestFolder, testContext } from '../../test/test-files.ts'
 import { binary, type LengthPrefix } from './index.ts'
-import { readAll, TestFolder, testContext } from './test-files.ts'
 
 let folder: TestFolder
 beforeEach(() => {

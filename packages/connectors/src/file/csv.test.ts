@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { readAll, TestFolder } from '../../test/test-files.ts'
 import { csvEncoder } from './csv-encoder.ts'
 import { type CsvOptions, csv } from './index.ts'
-import { readAll, TestFolder } from './test-files.ts'
 
 let folder: TestFolder
 beforeEach(() => {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { type ContractCheck, sinkContract, sourceContract } from 'millrace/testing'
 import { describe, test } from 'vitest'
+import { TestFolder } from '../../test/test-files.ts'
 import { binary, csv, type FileConnector, jsonLines } from './index.ts'
-import { TestFolder } from './test-files.ts'
 
 const numbers = [1, 2, 3, 4, 5, 6, 7, 8, 9]
 

@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, truncateSync } from 'node:fs'
 import { type Position, RowBatch, type Sink } from 'millrace/connector'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { TestFolder, testContext } from '../../test/test-files.ts'
 import { csv, type Existing, jsonLines } from './index.ts'
-import { TestFolder, testContext } from './test-files.ts'
 
 let folder: TestFolder
 beforeEach(() => {

@@ -4,9 +4,9 @@ import { gzipSync } from 'node:zlib'
 import { type BadRecord, RowBatch } from 'millrace/connector'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { readAll, TestFolder, testContext } from '../../test/test-files.ts'
 import { jsonLines, type StandardSchema } from './index.ts'
 import { jsonLine } from './json-lines-encoder.ts'
-import { readAll, TestFolder, testContext } from './test-files.ts'
 
 let folder: TestFolder
 beforeEach(() => {

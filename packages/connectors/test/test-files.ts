@@ -1,4 +1,4 @@
-/** For the tests of this folder: a temporary folder with files, and reading a source to its end. */
+/** For the tests of the file connector: a temporary folder with files, and reading a source to its end. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
