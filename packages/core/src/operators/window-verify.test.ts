@@ -1,6 +1,7 @@
 /** Every kind of window through the operator kit: item by item, in one batch, restored after every step, with late rows. */
 import { it } from 'vitest'
 import { Graph } from '../graph/node.ts'
+import type { TimedRow } from '../testing/operator-host.ts'
 import { at, end, watermark } from '../testing/timeline.ts'
 import { verifyOperator } from '../testing/verify-operator.ts'
 import { count, sum } from '../window/aggregates.ts'
@@ -85,11 +86,13 @@ it.each(kinds)('%s windows pass the operator kit', async (_, window, results) =>
   await verifyOperator(node, { late: 'dropped' })
     .given(timeline)
     .expect(
-      results.map(([time, start, end, rows, key = 'a']) => [
-        time,
-        { key, window: { start, end }, n: rows.length, sum: rows.reduce((a, b) => a + b, 0), rows },
-        key,
-      ]),
+      results.map(
+        ([time, start, end, rows, key = 'a']): TimedRow => [
+          time,
+          { key, window: { start, end }, n: rows.length, sum: rows.reduce((a, b) => a + b, 0), rows },
+          key,
+        ],
+      ),
       { order: 'any' },
     )
 })
