@@ -39,6 +39,17 @@ export interface AsyncLookupSpec<T, V, K extends Key> extends AsyncLookupOptions
 /**
  * Adds a step that emits `{ left: row, right: answer }`. Records that ask for the same key while a call for it is in
  * flight share that call. The step is 'timed': what is answered depends on when it was asked.
+ * @example
+ * import { dataflow } from 'millrace'
+ * import { arraySink, arraySource } from 'millrace/testing'
+ * const names: Record<string, string> = { u1: 'Ada' }
+ * const rows: unknown[] = []
+ * const flow = dataflow('names')
+ * flow.source('users', arraySource([{ id: 'u1', at: 1_000 }]), { time: user => user.at })
+ *   .asyncLookup('name', async (id: string) => names[id], { by: user => user.id })
+ *   .sink('out', arraySink(rows))
+ * await flow.run({ guarantee: 'at-least-once' })
+ * rows // => [{ left: { id: 'u1', at: 1_000 }, right: 'Ada' }]
  * @throws UsageError `LOOKUP` when the stream has no keys and `by` is missing, or the cache's capacity is out of range
  */
 export function asyncLookup<T, V, K extends Key>(graph: Graph, spec: AsyncLookupSpec<T, V, K>): GraphNode {

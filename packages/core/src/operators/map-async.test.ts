@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { RowBatch } from '../batch/batch.ts'
+import { keyGroupOf, ownerOfGroup } from '../batch/key.ts'
 import { OperationalError } from '../errors.ts'
 import { edge, Graph } from '../graph/node.ts'
 import { cases } from '../testing/cases.ts'
@@ -309,9 +310,18 @@ describe('a restored mapAsync', () => {
     const restored = [0, 1, 2].map((index) => hosts[0].restore(snapshots, { instance: { index, count: 3 } }))
     for (const host of restored) await host.settle()
     expect(new Map(service.calls.map((call) => [call.row, call.ctx.id]))).toEqual(idsBefore)
-    service.answer('a', 'b', 'c', 'd')
-    for (const host of restored) await host.settle()
-    expect(restored.flatMap((host) => rows(host)).sort()).toEqual(['A', 'B', 'C', 'D'])
+    // New calls do not take the place of those that came from elsewhere.
+    for (const key of [1, 2]) {
+      const owner = restored.find((host) => ownerOfGroup(keyGroupOf(key), 3) === host.instance.index)
+      owner?.send([[3, `e${key}`, key]])
+    }
+    const again = restored.map((host) => host.snapshot())
+    service.calls.length = 0
+    const last = hosts[0].restore(again, { instance: { index: 0, count: 1 } })
+    await last.settle()
+    service.answer('a', 'b', 'c', 'd', 'e1', 'e2')
+    await last.settle()
+    expect(rows(last).sort()).toEqual(['A', 'B', 'C', 'D', 'E1', 'E2'])
   })
 })
 
