@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { keyGroupOf, ownerOfGroup } from '../batch/key.ts'
 import { codec } from './codec.ts'
 import { compareState } from './identity.ts'
 import { RawStore } from './raw-store.ts'
@@ -106,6 +107,32 @@ describe('deltas', () => {
     expect(copy.forStep('s').table('t').size).toBe(50_000)
     expect(copy.forStep('s').numericTable('n', [0]).size).toBe(50_000)
   })
+})
+
+test('a group dropped by one worker keeps the entries of another, whoever restores or merges (S2)', () => {
+  const keys = Array.from({ length: 20 }, (_, i) => i)
+  const workers = [0, 1].map((index) => new StateStore({ worker: { index, count: 2 } }))
+  const ownerOf = (key: number): number => ownerOfGroup(keyGroupOf(key), 2)
+  for (const key of keys) {
+    const access = workers[ownerOf(key)].forStep('s')
+    access.table('t', { major: 'sub' }).set(key, key, 1)
+    access.numericTable('n', [0]).slice(1).slot(key)
+  }
+  const log = workers.flatMap((worker) => worker.delta())
+  workers[0].forStep('s').table('t').deleteGroup(1)
+  workers[0].forStep('s').numericTable('n', [0]).drop(1)
+  log.push(...workers[0].delta())
+  const raw = new RawStore()
+  for (const section of log) raw.apply(section)
+  const kept = keys.filter((key) => ownerOf(key) === 1)
+  for (const sections of [log, [...raw.full()]]) {
+    const copy = new StateStore()
+    for (const section of sections) copy.apply(section)
+    const table = copy.forStep('s').table('t', { major: 'sub' })
+    expect([...(table.group(1)?.keys() ?? [])].sort()).toEqual([...kept].sort())
+    const slice = copy.forStep('s').numericTable('n', [0]).slice(1)
+    expect(keys.filter((key) => slice.find(key) >= 0)).toEqual(kept)
+  }
 })
 
 describe('values that cannot be stored', () => {
