@@ -93,6 +93,17 @@ describe('asOf, decided by watermark', () => {
       .expect([[1_250, { key: 'k', left: 'l', gps: { lat: 12.5, fix: 'a' } }, 'k']])
   })
 
+  test('interpolation waits until no other row with the time of the next one can come', () => {
+    const host = openOperator(fuse({ gps: { within: '1s', fill: 'interpolate' } }))
+    host.send([[1_000, { lat: 0 }, 'k']], 1)
+    host.send([[1_500, 'l', 'k']])
+    host.send([[2_000, { lat: 10 }, 'k']], 1)
+    host.watermark(2_000)
+    host.send([[2_000, { lat: 20 }, 'k']], 1)
+    host.watermark(2_001)
+    expect(rows(host.take())).toEqual([{ key: 'k', left: 'l', gps: { lat: 10 } }])
+  })
+
   test('interpolation does not wait where a row has exactly the time, or where there is none before', () => {
     const host = openOperator(fuse({ gps: { within: '1s', fill: 'interpolate' } }))
     host.send([[1_000, { lat: 10 }, 'k']], 1)

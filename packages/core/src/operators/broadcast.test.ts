@@ -43,6 +43,15 @@ describe('broadcast', () => {
       ])
   })
 
+  test('a row waits for the small rows that may still come at its own time', () => {
+    const host = openOperator(convert('forward'))
+    host.send([[1_000, 10]])
+    host.watermark(1_000)
+    host.send([[1_000, ['eur', 4]]], 1)
+    host.watermark(1_001)
+    expect(host.take().map((e) => e.row)).toEqual([40])
+  })
+
   test('a keyed main stream stays keyed', () => {
     const host = openOperator(convert('key'))
     host.send([[1_000, 7, 'k']])
