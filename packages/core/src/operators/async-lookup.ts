@@ -45,7 +45,7 @@ export interface AsyncLookupSpec<T, V, K extends Key> extends AsyncLookupOptions
  * const names: Record<string, string> = { u1: 'Ada' }
  * const rows: unknown[] = []
  * const flow = dataflow('names')
- * flow.source('users', arraySource([{ id: 'u1', at: 1_000 }]), { time: user => user.at })
+ * flow.source('users', arraySource([{ id: 'u1', at: 1_000 }]), { time: user => user.at, disorder: '0s' })
  *   .asyncLookup('name', async (id: string) => names[id], { by: user => user.id })
  *   .sink('out', arraySink(rows))
  * await flow.run({ guarantee: 'at-least-once' })

@@ -191,11 +191,11 @@ describe('mapAsync failures', () => {
     const { host, service } = open({ timeout: '1s', retry: { times: 1, delay: '1ms', jitter: 0 } })
     host.send([[1, 'a']])
     const [first] = service.calls
-    const { signal } = first.ctx
     host.advance(1_000)
-    expect(signal.aborted).toBe(true)
-    expect((signal.reason as OperationalError).code).toBe('CALL_TIMEOUT')
     host.advance(1)
+    expect(first.ctx.signal.aborted).toBe(true)
+    expect((first.ctx.signal.reason as OperationalError).code).toBe('CALL_TIMEOUT')
+    expect(service.calls[1].ctx.signal.aborted).toBe(false)
     first.answer('too late')
     await host.settle()
     expect(rows(host)).toEqual([])

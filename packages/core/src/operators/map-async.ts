@@ -197,7 +197,7 @@ class MapAsyncOperator implements Operator {
 
   close(): void {
     this.#isClosed = true
-    for (const call of this.#active) call.abort?.abort(new OperationalError('CALL_CLOSED', 'the step closed.'))
+    for (const call of this.#active) call.running?.abort(new OperationalError('CALL_CLOSED', 'the step closed.'))
   }
 
   /** Starts what may start, until nothing moves without waiting. */
@@ -222,10 +222,11 @@ class MapAsyncOperator implements Operator {
   #attempt(call: PendingCall): void {
     const { attempt } = call
     call.phase = 'calling'
-    call.abort = undefined
+    const context = new Attempt(call)
+    call.running = context
     this.#alarm(call, this.#settings.timeoutMs)
     try {
-      const returned = this.#fn(call.row, callContext(call, attempt))
+      const returned = this.#fn(call.row, context)
       if (!isPromise(returned)) this.#settle(call, attempt, true, returned)
       else {
         returned.then(
@@ -265,7 +266,7 @@ class MapAsyncOperator implements Operator {
       if (call.phase === 'pausing') this.#attempt(call)
       else if (call.phase === 'calling') {
         const error = timedOut(call, this.#settings.timeoutMs, this.#ctx.step)
-        call.abort?.abort(error)
+        call.running?.abort(error)
         this.#fail(call, error, true)
       }
     }
@@ -338,18 +339,37 @@ class MapAsyncOperator implements Operator {
 
 const mustResolve = 'it must resolve to a result; null says that there is none'
 
-function callContext(call: PendingCall, attempt: number): CallContext {
-  return {
-    id: call.id,
-    attempt,
-    time: call.time,
-    get key() {
-      return call.userKey
-    },
-    get signal() {
-      call.abort ??= new AbortController()
-      return call.abort.signal
-    },
+/** What user code sees of an attempt. The signal is made when it is asked for: few functions do. */
+class Attempt implements CallContext {
+  readonly id: string
+  readonly attempt: number
+  readonly time: number
+  readonly #call: PendingCall
+  #controller: AbortController | undefined
+  #reason: unknown
+
+  constructor(call: PendingCall) {
+    this.id = call.id
+    this.attempt = call.attempt
+    this.time = call.time
+    this.#call = call
+  }
+
+  get key(): unknown {
+    return this.#call.userKey
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason)
+    }
+    return this.#controller.signal
+  }
+
+  abort(reason: Error): void {
+    this.#reason = reason
+    this.#controller?.abort(reason)
   }
 }
 

@@ -40,7 +40,8 @@ export class PendingCall {
   value: unknown
   /** Processing time at which the attempt times out, or the pause ends. */
   dueMs = 0
-  abort: AbortController | undefined
+  /** The attempt in flight. */
+  running: { abort(reason: Error): void } | undefined
   /** What the table holds of it. */
   saved: 'nothing' | 'call' | 'result' = 'nothing'
   savedAttempt = 0
