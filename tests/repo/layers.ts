@@ -48,6 +48,7 @@ export const coreLayers: Readonly<Record<string, readonly string[]>> = {
   stream: ['operators', 'window', ...contracts],
   dataflow: ['stream', 'operators', 'window', ...execution],
   testing: ['index', 'stream', 'dataflow', 'operators', 'window', ...execution],
+  host: ['dataflow', ...execution],
   index: ['stream', 'dataflow', 'operators', 'window', ...execution],
 }
 

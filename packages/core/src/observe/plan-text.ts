@@ -55,7 +55,7 @@ export function planMermaid(plan: PlanMessage): string {
       .filter((t) => t !== '')
       .join(', ')
     const arrow = e.kind === 'fused' ? '-->' : '==>'
-    lines.push(`  s${e.from} ${arrow}${text === '' ? '' : `|"${escape(text)}"|`} s${e.to}`)
+    lines.push(`  s${e.from} ${arrow}${text === '' ? '' : `|"${quoted(text)}"|`} s${e.to}`)
   }
   return `${lines.join('\n')}\n`
 }
@@ -145,11 +145,11 @@ function tasksText(plan: PlanMessage, step: PlanStep): string {
 
 function shape(step: PlanStep): string {
   const kind = step.connector ?? step.kind
-  const text = `"${escape(step.isNamed ? step.name : step.kind)}${step.isNamed ? `<br/>${escape(kind)}` : ''}"`
+  const text = `"${quoted(step.isNamed ? step.name : step.kind)}${step.isNamed ? `<br/>${quoted(kind)}` : ''}"`
   return step.time !== null ? `([${text}])` : step.guarantee !== null ? `[(${text})]` : `[${text}]`
 }
 
-function escape(text: string): string {
+function quoted(text: string): string {
   return text.replace(/[&"<>]/g, (c) => `#${c.charCodeAt(0)};`)
 }
 
