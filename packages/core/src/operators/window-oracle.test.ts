@@ -146,6 +146,7 @@ const specs: Record<string, WindowSpec> = {
   'hopping by a divisor': hopping('30ms', '10ms'),
   'hopping by no divisor': hopping('25ms', '7ms'),
   'hopping with pairs': hopping('20ms', '15ms'),
+  'hopping by the millisecond': hopping('3ms', '1ms'),
   'sessions apart': session('10ms'),
   'sessions touching': session('10ms', { merge: 'touching' }),
   sliding: sliding('30ms'),
