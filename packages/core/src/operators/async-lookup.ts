@@ -41,15 +41,16 @@ export interface AsyncLookupSpec<T, V, K extends Key> extends AsyncLookupOptions
  * flight share that call. The step is 'timed': what is answered depends on when it was asked.
  * @example
  * import { dataflow } from 'millrace'
- * import { arraySink, arraySource } from 'millrace/testing'
+ * import { arraySink, arraySource, testFlow } from 'millrace/testing'
  * const names: Record<string, string> = { u1: 'Ada' }
- * const rows: unknown[] = []
  * const flow = dataflow('names')
- * flow.source('users', arraySource([{ id: 'u1', at: 1_000 }]), { time: user => user.at, disorder: '0s' })
+ * flow.source('users', arraySource<{ id: string; at: number }>([]), { time: user => user.at, disorder: '0s' })
  *   .asyncLookup('name', async (id: string) => names[id], { by: user => user.id })
- *   .sink('out', arraySink(rows))
- * await flow.run({ guarantee: 'at-least-once' })
- * rows // => [{ left: { id: 'u1', at: 1_000 }, right: 'Ada' }]
+ *   .sink('out', arraySink<unknown>([]))
+ * const test = testFlow(flow)
+ * await test.send('users', [{ id: 'u1', at: 1_000 }])
+ * await test.end()
+ * test.output('out') // => [{ left: { id: 'u1', at: 1_000 }, right: 'Ada' }]
  * @throws UsageError `LOOKUP` when the stream has no keys and `by` is missing, or the cache's capacity is out of range
  */
 export function asyncLookup<T, V, K extends Key>(graph: Graph, spec: AsyncLookupSpec<T, V, K>): GraphNode {
