@@ -1,7 +1,7 @@
 /** `millrace status`: the flows of this folder, what they do and what needs a person. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
-import { OBSERVE_CONTRACT, type ObserveMessage, stalls } from 'millrace/observe'
+import { OBSERVE_CONTRACT, stalls } from 'millrace/observe'
 import { ask } from '../control/control-client.ts'
 import { findFolder, lastCommit, readControlFile, stateFolders } from '../control/control-file.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -137,7 +137,7 @@ async function statusOf(folder: string): Promise<FlowStatus> {
   }
 }
 
-function problemsOf(view: RunView, sample: ObserveMessage & { readonly type: 'sample' }): string[] {
+function problemsOf(view: RunView, sample: { readonly at: number; readonly attempt: number }): string[] {
   const problems: string[] = []
   if (view.plan !== undefined && view.sources !== undefined) {
     for (const stall of stalls(view.plan, view.sources, sample.at)) {

@@ -97,7 +97,7 @@ function commitFacts(view: RunView, now: number): string[] {
   const took = Object.values(commit.phases).reduce((a, b) => a + b, 0)
   const state = view.total('stateBytes')
   return [
-    `commit ${commit.epoch} ${formatAge(now - commit.committedAt)} ago (${formatDuration(took)})`,
+    `commit ${formatAge(now - commit.committedAt)} ago (took ${formatDuration(took)})`,
     ...(state > 0 ? [`state ${formatBytes(state)}`] : []),
   ]
 }
@@ -130,7 +130,7 @@ function noteLines(view: RunView, now: number): string[] {
 }
 
 export function limitText(view: RunView, limiting: LimitingStep): string {
-  const name = plain(view.plan?.steps[limiting.step]?.name ?? '')
+  const name = loopName(view, limiting.step)
   const share = formatPercent(limiting.share)
   switch (limiting.cause) {
     case 'computing':
@@ -140,6 +140,16 @@ export function limitText(view: RunView, limiting: LimitingStep): string {
     case 'reading':
       return `limiting step: ${name}, the time goes into reading and decoding`
   }
+}
+
+/** Steps fused into one loop are measured as one. */
+function loopName(view: RunView, step: number): string {
+  const steps = view.plan?.steps ?? []
+  const last = steps.findLast((s) => s.fusedWith === step)
+  const first = plain(steps[step]?.name ?? '')
+  const at = steps[step]?.at ?? null
+  const place = steps[step]?.isNamed === false && at !== null ? ` (${plain(at)})` : ''
+  return last === undefined ? `${first}${place}` : `${first} to ${plain(last.name)}${place}`
 }
 
 export function stallText(view: RunView, stall: Stall): string {

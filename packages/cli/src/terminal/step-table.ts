@@ -83,8 +83,8 @@ function columnsOf(view: RunView, rows: readonly StepRow[]): Column[] {
   const columns: Column[] = [
     { title: 'IN/S', cell: (r) => rate(r.rateIn) },
     { title: 'OUT/S', cell: (r) => rate(r.rateOut) },
-    { title: 'LOAD', cell: (r) => bar(Math.min(1, r.busy + r.await)) },
-    { title: 'BUSY', cell: (r) => percent(r.busy) },
+    { title: 'LOAD', cell: (r) => (r.step.fusedWith === null ? bar(Math.min(1, r.busy + r.await)) : 'fused') },
+    { title: 'BUSY', cell: (r) => (r.step.fusedWith === null ? percent(r.busy) : '-') },
     { title: 'WAITS', cell: (r) => percent(Math.min(1, r.blocked + r.await)), isOptional: true },
     view.isBounded
       ? { title: 'EVENT TIME', cell: (r) => reached(r), isOptional: true }

@@ -48,6 +48,8 @@ export interface PlanStep {
   readonly order: 'deterministic' | 'timed'
   /** Sinks: what a crash leaves at the target. */
   readonly guarantee: 'exactly-once' | 'idempotent' | 'at-least-once' | null
+  /** The first step of the loop this one is fused into; that step's busy time is the whole loop's. */
+  readonly fusedWith: number | null
   /** Sources and sinks: the connector. */
   readonly connector: string | null
   /** Parameters worth reading: window sizes, paths, disorder. */

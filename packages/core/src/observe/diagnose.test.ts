@@ -18,6 +18,7 @@ const steps = names.map(
     bounded: i < 2 ? false : null,
     order: 'deterministic',
     guarantee: i === 3 ? 'exactly-once' : null,
+    fusedWith: null,
     connector: null,
     detail: {},
   }),

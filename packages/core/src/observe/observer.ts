@@ -36,6 +36,8 @@ export interface ObserverOptions extends ObserverPorts {
 
 /** Commits are reported singly up to ten a second. */
 const COMMIT_EVERY_MS = 100
+/** Workers report their queues four times a second. */
+const SETTLED_MS = 600
 /** Log lines a second; more are counted. */
 const LOGS_MAX = 50
 
@@ -279,14 +281,17 @@ export class Observer {
   }
 
   #counters(job: ObservedJob): ObservedCounters[] {
-    return job.options.plan.nodes.map((node) => job.stepCounters(node.id))
+    const counters = job.options.plan.nodes.map((node) => job.stepCounters(node.id))
+    // A run that ended well has drained its queues; what workers reported of them may be a moment older.
+    const hasDrained = this.#ended !== undefined && this.#ended.kind !== 'failed'
+    return hasDrained ? counters.map((c) => ({ ...c, queued: 0 })) : counters
   }
 
   /** No record moved since a commit, and no other commit was needed since: the counters belong to one moment. */
   #isSettled(job: ObservedJob): boolean {
     if (this.#ended !== undefined) return this.#ended.kind !== 'failed'
     const since = this.#now() - (this.#lastCommit?.committedAt ?? this.#now())
-    return since > 2 * job.options.commitEveryMs && this.#activity(job) === this.#activityAtCommit
+    return since > Math.max(SETTLED_MS, 2 * job.options.commitEveryMs) && this.#activity(job) === this.#activityAtCommit
   }
 
   #activity(job: ObservedJob): number {

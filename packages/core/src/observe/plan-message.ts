@@ -6,6 +6,7 @@ import type { ObservedNode, ObservedPlan } from './observed.ts'
 export function planMessage(plan: ObservedPlan): PlanMessage {
   const stageOf = new Map<number, ObservedPlan['stages'][number]>()
   for (const stage of plan.stages) for (const node of stage.nodes) stageOf.set(node.id, stage)
+  const heads = fusedHeads(plan)
   const steps = plan.nodes.map((node, i): PlanStep => {
     const stage = stageOf.get(node.id)
     return {
@@ -20,6 +21,7 @@ export function planMessage(plan: ObservedPlan): PlanMessage {
       bounded: node.spec.type === 'source' ? node.spec.source.bounded === true : null,
       order: node.determinism,
       guarantee: guaranteeOf(node),
+      fusedWith: heads.get(node.id) ?? null,
       connector:
         node.spec.type === 'source' ? node.spec.source.kind : node.spec.type === 'sink' ? node.spec.sink.kind : null,
       detail: detailOf(node),
@@ -42,6 +44,24 @@ export function planMessage(plan: ObservedPlan): PlanMessage {
     })
   }
   return { type: 'plan', flow: plan.flow, planHash: plan.hash, workers: plan.workers, steps, edges }
+}
+
+/** By step without state: the first one of the chain that the runtime compiles into one loop with it. */
+function fusedHeads(plan: ObservedPlan): Map<number, number> {
+  const readers = new Map<number, number>()
+  for (const node of plan.nodes) {
+    for (const { from } of node.inputs) readers.set(from.id, (readers.get(from.id) ?? 0) + 1)
+  }
+  const cut = new Set(plan.channels.map((channel) => `${channel.to.id}/${channel.input}`))
+  const inline = new Set(plan.nodes.filter((node) => node.spec.type === 'inline').map((node) => node.id))
+  const heads = new Map<number, number>()
+  for (const node of plan.nodes) {
+    if (!inline.has(node.id)) continue
+    const [{ from, output }] = node.inputs
+    const isFused = inline.has(from.id) && output === 'out' && readers.get(from.id) === 1 && !cut.has(`${node.id}/0`)
+    if (isFused) heads.set(node.id, heads.get(from.id) ?? from.id)
+  }
+  return heads
 }
 
 function guaranteeOf(node: ObservedNode): PlanStep['guarantee'] {

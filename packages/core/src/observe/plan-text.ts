@@ -109,7 +109,7 @@ function factsOf(step: PlanStep): string[] {
   const { disorderMs, idleAfterMs, ...rest } = step.detail
   const inner = Object.entries(rest)
     .filter(([, value]) => value !== undefined && value !== null)
-    .map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .map(([name, value]) => detailText(name, value))
   const facts =
     step.connector === null ? inner : [`${step.connector}${inner.length === 0 ? '' : `(${inner.join(', ')})`}`]
   if (step.time !== null)
@@ -118,6 +118,23 @@ function factsOf(step: PlanStep): string[] {
   if (step.guarantee !== null) facts.push(step.guarantee)
   if (step.order === 'timed' && step.time === null && step.guarantee === null) facts.push('depends on timing')
   return facts
+}
+
+/** `{ window: { type: 'time', sizeMs: 10000 } }` reads `window time (size 10 s)`. */
+function detailText(name: string, value: unknown): string {
+  if (name.length > 2 && name.endsWith('Ms') && typeof value === 'number') return `${name.slice(0, -2)} ${ms(value)}`
+  if (Array.isArray(value)) return `${name} ${value.map((item) => plainValue(item)).join(' ')}`
+  if (typeof value !== 'object' || value === null) return value === true ? name : `${name} ${plainValue(value)}`
+  const { type, ...rest } = value as Record<string, unknown>
+  const inner = Object.entries(rest)
+    .filter(([, item]) => item !== undefined && item !== null)
+    .map(([key, item]) => detailText(key, item))
+  const head = typeof type === 'string' ? `${name} ${type}` : name
+  return inner.length === 0 ? head : `${head} (${inner.join(', ')})`
+}
+
+function plainValue(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
 }
 
 function warningsOf(plan: PlanMessage): string[] {

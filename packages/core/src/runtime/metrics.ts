@@ -28,6 +28,7 @@ export const COUNTERS = [
   'keys',
   'queued',
   'queueCapacity',
+  'restored',
 ] as const
 
 export type Counter = (typeof COUNTERS)[number]

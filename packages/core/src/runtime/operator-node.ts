@@ -179,6 +179,8 @@ export class OperatorNode {
       }),
     )
     this.operator = spec.type === 'operator' ? spec.create(this.#context()) : forwarding(this.#output('out'))
+    // Records held since before this start belong to the balance, though they did not come in.
+    if (this.operator.held !== undefined) this.counter.put('restored', this.operator.held())
   }
 
   /** The receiver for input `index`. */
