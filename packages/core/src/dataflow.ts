@@ -8,6 +8,7 @@ import { callerUrl, Graph, type OnError, type SourceSettings } from './graph/nod
 import { type Plan, plan } from './graph/plan.ts'
 import { nodeOptions } from './operators/step-options.ts'
 import type { RunReport } from './runtime/job.ts'
+import { announce } from './runtime/park.ts'
 import { type Run, type RunOptions, startRun } from './runtime/run.ts'
 import { Stream } from './stream.ts'
 import { type Duration, durationMs } from './time/duration.ts'
@@ -52,6 +53,7 @@ export class Dataflow {
     this.name = name
     this.graph = new Graph(name)
     this.module = module
+    announce(this)
   }
 
   /**

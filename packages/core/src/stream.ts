@@ -74,7 +74,6 @@ export class Stream<T> {
 
   /**
    * One row for each row. The function must not wait: use `mapAsync` for calls.
-   * @example flow.source('n', arraySource([1, 2]), { time: 'processing' }).map(n => n * 2)
    */
   map<U>(fn: (row: T) => U, options: InlineOptions = {}): Stream<U> {
     return new Stream(this.graph, this.inline('map', fn, options))
@@ -111,7 +110,8 @@ export class Stream<T> {
   /**
    * Several streams by test; each record goes to the first whose test it passes. `rest: true` takes what is left;
    * without it the rest is dropped and counted `filtered`.
-   * @example const { hot, cold } = readings.branch({ hot: r => r.value > 30, cold: r => r.value < 0 })
+   *
+   *   const { hot, cold } = readings.branch({ hot: (r) => r.value > 30, cold: (r) => r.value < 0 })
    */
   branch<const Tests extends BranchTests<T>>(
     tests: Tests,
@@ -171,7 +171,8 @@ export class Stream<T> {
 
   /**
    * Joins every row with a state that a small stream builds up; every worker gets all of the small stream.
-   * @example rows.withBroadcast('limits', limits, { initial: () => new Map(), update: (m, l) => m.set(l.id, l), join: (r, m) => m.get(r.id) })
+   *
+   *   rows.withBroadcast('limits', limits, { initial: () => ({}), update: (all, l) => ({ ...all, [l.id]: l }), join: (r, all) => all[r.id] })
    */
   withBroadcast<R, S, U>(
     name: string,

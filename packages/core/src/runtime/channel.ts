@@ -47,7 +47,13 @@ export class ChannelWriter implements Receiver {
   }
 
   batch(batch: Batch): void {
-    if (batch.length === 0) return
+    const capacity = this.channel.capacity
+    for (let from = 0; from < batch.length; from += capacity) {
+      this.#send(batch.length <= capacity ? batch : slice(batch, from, Math.min(from + capacity, batch.length)))
+    }
+  }
+
+  #send(batch: Batch): void {
     if (this.#senders.length === 1 || this.channel.kind === 'single' || this.channel.kind === 'queue') {
       this.#senders[0].send({ type: 'batch', batch })
     } else if (this.channel.kind === 'broadcast') this.#toAll({ type: 'batch', batch })
@@ -223,4 +229,11 @@ interface Lane {
   isIdle: boolean
   /** Epoch of the last barrier that came. */
   barrier: number
+}
+
+function slice(batch: Batch, from: number, to: number): Batch {
+  return batch.select(
+    Int32Array.from({ length: to - from }, (_, i) => from + i),
+    to - from,
+  )
 }

@@ -50,6 +50,8 @@ export interface SpawnRequest {
   readonly renames: ReadonlyMap<string, string>
   readonly allowDropped: readonly string[]
   readonly stateBytesMax: number
+  /** Largest batch read from a source. */
+  readonly batchRows: number
   readonly chainMode: 'generated' | 'interpreted' | 'auto'
   onMessage(index: number, message: FromWorker): void
   /** The worker ended without being asked: exit code or error. */
@@ -71,6 +73,8 @@ export interface JobOptions {
   readonly allowDropped: readonly string[]
   readonly stateBytesMax: number
   readonly restartsMax: number
+  /** Largest batch read from a source. */
+  readonly batchRows: number
   readonly chainMode: 'generated' | 'interpreted' | 'auto'
   onEvent?(event: JobEvent): void
 }
@@ -210,6 +214,7 @@ export class Job {
         renames: this.#renames(),
         allowDropped: this.options.allowDropped,
         stateBytesMax: this.options.stateBytesMax,
+        batchRows: this.options.batchRows,
         chainMode: this.options.chainMode,
         onMessage: (index, message) => this.#onMessage(attempt, index, message),
         onExit: (_, error) => attempt.fail(fromPlain(error)),
@@ -305,7 +310,7 @@ export class Job {
     for (const [node, committer] of this.#committers) {
       // The first epoch starts from what the committer found, never from undefined: a crash in its publish must restore
       // to that, and undefined would mean a target that nobody has written to.
-      const before = sinkState(this.#manifest, node) ?? committer.after(undefined, 0)
+      const before = sinkCommit(this.#manifest, node)?.after ?? committer.after(undefined, 0)
       const bytes = snapshots.reduce((sum, s) => sum + (s.files.stagedBytes[node.name] ?? 0), 0)
       sinks[node.name] = { before, after: committer.after(before, bytes), bytes }
     }
@@ -326,9 +331,10 @@ export class Job {
   /** Publishes what the manifest's staged sinks hold; again and again gives the same target. */
   async #publish(manifest: Manifest): Promise<void> {
     for (const [node, committer] of this.#committers) {
-      const sink = manifest.sinks[node.name]
+      const sink = sinkCommit(manifest, node)
       if (sink === undefined || sink.bytes === 0) continue
-      await committer.publish(sink.before, sink.after as Position, this.options.store.staged(manifest, node.name))
+      const staged = this.options.store.staged(manifest, sink.name)
+      await committer.publish(sink.before, sink.after as Position, staged)
     }
   }
 
@@ -358,8 +364,8 @@ export class Job {
       const committer = await make.call(node.spec.sink, context)
       this.#committers.set(node, committer)
       // Back to before the last epoch, whose publication may have been cut short; then once more the whole of it.
-      const sink = this.#manifest?.sinks[node.name]
-      await committer.restore(sink === undefined || sink.bytes === 0 ? sinkState(this.#manifest, node) : sink.before)
+      const sink = sinkCommit(this.#manifest, node)
+      await committer.restore(sink === undefined || sink.bytes === 0 ? sink?.after : sink.before)
     }
     if (this.#manifest !== undefined) await this.#publish(this.#manifest)
   }
@@ -492,11 +498,14 @@ export class Job {
   }
 }
 
-/** State of a sink's target after the last commit. A renamed sink is found under its old name. */
-function sinkState(manifest: Manifest | undefined, node: GraphNode): Position | undefined {
+/** A sink's part of a commit, and the name it was made under: a renamed sink is found under its old one. */
+function sinkCommit(
+  manifest: Manifest | undefined,
+  node: GraphNode,
+): (SinkCommit & { readonly name: string }) | undefined {
   for (const name of [node.name, ...node.renamedFrom]) {
     const sink = manifest?.sinks[name]
-    if (sink !== undefined) return sink.after
+    if (sink !== undefined) return { ...sink, name }
   }
   return undefined
 }

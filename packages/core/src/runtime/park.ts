@@ -4,8 +4,15 @@
  */
 const SLOT = Symbol.for('millrace.worker')
 
+interface Named {
+  readonly name: string
+}
+
 interface WorkerSlot {
-  offer(flow: { readonly name: string }): void
+  /** A flow was made. */
+  made(flow: Named): void
+  /** A flow was run: the module goes no further. */
+  run(flow: Named): void
 }
 
 /** Called once by the worker's entry, before it imports the user's module. */
@@ -17,8 +24,13 @@ export function isInWorker(): boolean {
   return SLOT in globalThis
 }
 
+/** Tells the worker, if this is one, that a flow was made. */
+export function announce(flow: Named): void {
+  ;(globalThis as Record<symbol, WorkerSlot | undefined>)[SLOT]?.made(flow)
+}
+
 /** Hands the flow over and never resolves, so that nothing after `await flow.run()` runs in the worker. */
-export function park(flow: { readonly name: string }): Promise<never> {
-  ;((globalThis as Record<symbol, unknown>)[SLOT] as WorkerSlot).offer(flow)
+export function park(flow: Named): Promise<never> {
+  ;(globalThis as Record<symbol, WorkerSlot | undefined>)[SLOT]?.run(flow)
   return new Promise<never>(() => {})
 }

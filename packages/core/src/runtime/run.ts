@@ -10,6 +10,8 @@ import { Job, type JobEvent, type RunReport } from './job.ts'
 import { nodePorts } from './node-ports.ts'
 import { isInWorker, park } from './park.ts'
 import type { Ports } from './ports.ts'
+import { MAX_BATCH } from './receiver.ts'
+import { READ_ROWS } from './source-input.ts'
 import { type StartPositions, startStates } from './start-positions.ts'
 import { threadWorkers } from './threads.ts'
 import { checkUntil, type Until } from './until.ts'
@@ -45,6 +47,8 @@ export interface RunOptions {
   readonly execution?: 'inline' | 'threads'
   /** URL of the module that exports the flow. Default: the module that called `dataflow` at its top level. */
   readonly module?: string
+  /** Largest batch read from a source, 1 to 4096 records. Default 1024. Smaller ones cost throughput, not correctness. */
+  readonly batchRows?: number
   /** 'interpreted' forgoes generated code. Default: generated where the process allows it. */
   readonly loops?: 'generated' | 'interpreted' | 'auto'
   onEvent?(event: JobEvent): void
@@ -95,6 +99,7 @@ export async function startRun(flow: Runnable, options: RunOptions = {}, ports: 
     allowDropped: options.allowDropped ?? [],
     stateBytesMax: options.stateBytesMax ?? defaultStateBytes(),
     restartsMax: options.restartsMax ?? 5,
+    batchRows: checkBatchRows(options.batchRows ?? READ_ROWS),
     chainMode: options.loops ?? 'auto',
     ...(options.onEvent === undefined ? {} : { onEvent: options.onEvent }),
   })
@@ -113,6 +118,11 @@ export async function startRun(flow: Runnable, options: RunOptions = {}, ports: 
 function checkWorkers(workers: number): number {
   if (Number.isInteger(workers) && workers >= 1 && workers <= 64) return workers
   throw new UsageError('WORKERS', `workers is ${workers}; it must be a whole number from 1 to 64.`)
+}
+
+function checkBatchRows(rows: number): number {
+  if (Number.isInteger(rows) && rows >= 1 && rows <= MAX_BATCH) return rows
+  throw new UsageError('BATCH_ROWS', `batchRows is ${rows}; it must be a whole number from 1 to ${MAX_BATCH}.`)
 }
 
 function notExported(flow: string, workers: number): UsageError {

@@ -92,6 +92,7 @@ export class SourceInput {
   readonly #dead: Receiver
   readonly #fail: (error: unknown) => void
   readonly #until: Until | undefined
+  readonly #batchRows: number
   #turn = 0
   #watermark = Number.NEGATIVE_INFINITY
   #isIdle = false
@@ -107,6 +108,7 @@ export class SourceInput {
     slot: number,
     fail: (error: unknown) => void,
     until: Until | undefined,
+    batchRows: number,
   ) {
     if (node.spec.type !== 'source') throw new InvariantError('SOURCE', `${node.name} is not a source`)
     this.node = node
@@ -118,6 +120,7 @@ export class SourceInput {
     this.#dead = dead
     this.#fail = fail
     this.#until = until
+    this.#batchRows = batchRows
     this.counter = new StepCounter(host.counters, node.id)
   }
 
@@ -219,10 +222,11 @@ export class SourceInput {
       partition.hasPassed = true
       return
     }
-    const left = until === undefined ? READ_ROWS : rowsLeft(until, this.node.name, partition.name, partition.position)
+    const left =
+      until === undefined ? this.#batchRows : rowsLeft(until, this.node.name, partition.name, partition.position)
     let result: ReturnType<SourceReader<unknown>['read']>
     try {
-      result = partition.reader.read(Math.min(READ_ROWS, left))
+      result = partition.reader.read(Math.min(this.#batchRows, left))
     } catch (error) {
       this.#fail(error)
       return

@@ -24,6 +24,7 @@ export interface ThreadStart
     | 'renames'
     | 'allowDropped'
     | 'stateBytesMax'
+    | 'batchRows'
     | 'chainMode'
   > {
   readonly flow: string
@@ -84,8 +85,19 @@ export function threadWorkers(options: ThreadOptions): Spawn {
 }
 
 function startData(options: ThreadOptions, request: SpawnRequest, shared: SharedChannels, index: number): ThreadStart {
-  const { plan, alignment, manifest, firstEpoch, from, until, renames, allowDropped, stateBytesMax, chainMode } =
-    request
+  const {
+    plan,
+    alignment,
+    manifest,
+    firstEpoch,
+    from,
+    until,
+    renames,
+    allowDropped,
+    stateBytesMax,
+    batchRows,
+    chainMode,
+  } = request
   return {
     ...options,
     planHash: plan.hash,
@@ -102,6 +114,7 @@ function startData(options: ThreadOptions, request: SpawnRequest, shared: Shared
     renames,
     allowDropped,
     stateBytesMax,
+    batchRows,
     chainMode,
   }
 }

@@ -54,10 +54,15 @@ async function main(): Promise<void> {
 
 /** The flow, from the module's exports or from the moment the module runs it. */
 async function loadFlow(): Promise<Flow> {
-  const offered = new Promise<Flow>((resolve) => {
+  const offered = new Promise<Flow>((resolve, reject) => {
+    let made: Flow | undefined
     enterWorker({
-      offer: (flow) => {
-        if (flow.name === start.flow) resolve(flow as Flow)
+      made: (flow) => {
+        if (flow.name === start.flow) made = flow as Flow
+      },
+      run: (flow) => {
+        if (made !== undefined) resolve(made)
+        else reject(runsAnother(flow.name))
       },
     })
   })
@@ -71,6 +76,13 @@ async function loadFlow(): Promise<Flow> {
     )
   })
   return Promise.race([offered, exported])
+}
+
+function runsAnother(other: string): UsageError {
+  return new UsageError(
+    'FLOW_NOT_EXPORTED',
+    `module ${start.module} waits for the run of flow "${other}" before it makes flow "${start.flow}", so a worker of the second never finds it. Make both flows first and run them together, or put each into a module of its own.`,
+  )
 }
 
 function isFlow(value: unknown): value is Flow {

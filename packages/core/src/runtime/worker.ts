@@ -72,6 +72,8 @@ export interface WorkerOptions {
   readonly renames: ReadonlyMap<string, string>
   readonly allowDropped: readonly string[]
   readonly stateBytesMax: number
+  /** Largest batch read from a source. */
+  readonly batchRows: number
   readonly chainMode: 'generated' | 'interpreted' | 'auto'
   readonly signal: AbortSignal
   send(message: FromWorker): void
@@ -89,6 +91,8 @@ export class WorkerRuntime implements StepHost {
   readonly #logs = new Map<number, EpochLog>()
   readonly #pending = new Map<number, PendingSnapshot>()
   readonly #firstEpoch: number
+  /** Batches are read no larger than the smallest buffer, so that buffers hold what they say. */
+  readonly #batchRows: number
   #isStopped = false
   #isDone = false
   #hasPassed = false
@@ -111,6 +115,7 @@ export class WorkerRuntime implements StepHost {
       allowDropped: options.allowDropped,
     })
     this.#firstEpoch = options.firstEpoch
+    this.#batchRows = Math.min(options.batchRows, ...options.plan.channels.map((channel) => channel.capacity))
     this.restoredWatermarks = (options.manifest?.extra?.watermarks ?? {}) as Record<string, number>
   }
 
@@ -394,6 +399,7 @@ export class WorkerRuntime implements StepHost {
       slot,
       (error) => this.#fail(error),
       this.#options.until,
+      this.#batchRows,
     )
   }
 
