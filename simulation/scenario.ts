@@ -1,6 +1,6 @@
 /** What a seed stands for: a flow, its input, the workers that run it, and how much goes wrong. */
 import type { Duration } from 'millrace'
-import { type SeededRandom, seededRandom } from 'millrace/testing'
+import { type FaultPlan, type SeededRandom, seededRandom } from 'millrace/testing'
 import { type DataSettings, drawInput, type Input } from './data.ts'
 import { shapes } from './shapes/index.ts'
 import type { Shape, ShapeSettings } from './shapes/shape.ts'
@@ -11,20 +11,23 @@ export interface Scenario {
   readonly settings: ShapeSettings
   readonly data: DataSettings
   readonly input: Input
-  readonly workers: number
+  /** Workers of each life in turn. */
+  readonly workers: readonly number[]
   readonly commitEvery: Duration
   readonly arrivalMs: number
   readonly batchRowsMax: number
   /** True: the sink is the file connector's, else the reference one of the testing kit. */
   readonly hasFileSink: boolean
-  /** How many faults are drawn. */
-  readonly faults: number
+  /** How many faults are drawn, or the faults of each life. */
+  readonly faults: number | FaultPlan
 }
 
 export function drawScenario(seed: number): Scenario {
   const random = seededRandom(seed).fork('scenario')
+  // Some runs are long enough for logs to be merged.
+  const isLong = random.chance(0.12)
   const shape = shapes[seed % shapes.length]
-  const data = drawData(random, shape)
+  const data = { ...drawData(random, shape), ...(isLong ? { events: 400 } : {}) }
   return {
     seed,
     shape,
@@ -34,19 +37,34 @@ export function drawScenario(seed: number): Scenario {
     },
     data,
     input: drawInput(random.fork('input'), shape.sources, data),
-    workers: random.between(1, 3),
-    commitEvery: random.pick(['20ms', '50ms', '100ms', '250ms'] as const),
-    arrivalMs: random.pick([0, 300, 1_000, 3_000]),
-    batchRowsMax: random.pick([1, 4, 16, 64, 512]),
+    workers: Array.from({ length: random.pick([1, 1, 3]) }, () => random.between(1, 3)),
+    commitEvery: isLong ? '5ms' : random.pick(['5ms', '20ms', '50ms', '100ms', '250ms'] as const),
+    arrivalMs: isLong ? 4_000 : random.pick([0, 300, 1_000, 3_000]),
+    batchRowsMax: isLong ? 2 : random.pick([1, 4, 16, 64, 512]),
     hasFileSink: random.chance(0.5),
-    faults: random.chance(0.1) ? 0 : random.between(1, 20),
+    faults: isLong ? crashesWhileMerging(random) : random.chance(0.1) ? 0 : random.between(1, 20),
   }
 }
 
 /** One line per scenario, for tables and failures. */
 export function describeScenario(scenario: Scenario): string {
   const { shape, data, workers, commitEvery, arrivalMs, batchRowsMax, faults, settings, hasFileSink } = scenario
-  return `${shape.name}: ${data.partitions} partitions, ${workers} workers, ${data.events} events of ${data.keys} keys, disorder ${data.disorderMs} ms, apart ${data.apartMs} ms${data.hasEmptyPartition ? ', one partition empty' : ''}${settings.idleAfter === undefined ? '' : `, idle after ${settings.idleAfter}`}, arrival ${arrivalMs} ms, batches to ${batchRowsMax}, commit every ${commitEvery}, ${hasFileSink ? 'file sink' : 'reference sink'}, ${faults} faults`
+  return `${shape.name}: ${data.partitions} partitions, ${workers.join(', then ')} workers, ${data.events} events of ${data.keys} keys, disorder ${data.disorderMs} ms, apart ${data.apartMs} ms${data.hasEmptyPartition ? ', one partition empty' : ''}${settings.idleAfter === undefined ? '' : `, idle after ${settings.idleAfter}`}, arrival ${arrivalMs} ms, batches to ${batchRowsMax}, commit every ${commitEvery}, ${hasFileSink ? 'file sink' : 'reference sink'}, ${typeof faults === 'number' ? faults : 'merging'} faults`
+}
+
+/** A crash in every life, at a write of the merged images; the first comes when enough logs have gathered. */
+function crashesWhileMerging(random: SeededRandom): FaultPlan {
+  const when = (): 'before' | 'during' | 'after' => random.pick(['before', 'during', 'after'])
+  return Array.from({ length: 6 }, () => [
+    {
+      type: 'crash at',
+      action: random.pick(['create', 'append', 'sync', 'sync folder', 'remove'] as const),
+      path: '/base',
+      write: 0,
+      when: when(),
+      kind: random.pick(['power', 'kill'] as const),
+    },
+  ])
 }
 
 function drawData(random: SeededRandom, shape: Shape): DataSettings {

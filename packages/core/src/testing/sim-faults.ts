@@ -4,13 +4,22 @@
  */
 
 import type { CrashKind } from './sim-disk.ts'
-import type { DiskFault, DiskWrite } from './sim-disk-port.ts'
+import type { DiskFault, DiskWrite, WriteAction } from './sim-disk-port.ts'
 import type { SeededRandom } from './sim-random.ts'
 
 export type Fault =
   /** The process dies at its n-th durable write. */
   | {
       readonly type: 'crash'
+      readonly write: number
+      readonly when: 'before' | 'during' | 'after'
+      readonly kind: CrashKind
+    }
+  /** The process dies at its n-th write of a kind: of an action to a path that contains a text. */
+  | {
+      readonly type: 'crash at'
+      readonly action: WriteAction
+      readonly path: string
       readonly write: number
       readonly when: 'before' | 'during' | 'after'
       readonly kind: CrashKind
@@ -25,6 +34,8 @@ export type Fault =
   | { readonly type: 'disk full'; readonly write: number; readonly writes: number }
   /** The n-th write fails with an i/o error. */
   | { readonly type: 'disk error'; readonly write: number }
+  /** The flow is asked to stop after this much virtual time, with a savepoint or without; the next life goes on. */
+  | { readonly type: 'stop'; readonly ms: number; readonly savepoint: string | undefined }
   /** When the life has ended, a bit of the newest commit record is found flipped, if there is an older one. */
   | { readonly type: 'bit flip' }
   /** The wall clock jumps. */
@@ -41,24 +52,42 @@ export function drawFaults(random: SeededRandom, count: number, workers: number)
   for (let i = 0; i < count; i++) {
     const fault = drawFault(random, workers)
     lives[lives.length - 1].push(fault)
-    if (isFatal(fault)) lives.push([])
+    if (fault.type === 'crash at' && fault.path === '/savepoints') {
+      lives[lives.length - 1].push({ type: 'stop', ms: random.next() * 500, savepoint: `fault-${i}` })
+    }
+    // A write of a kind may never come, so another fault may end the life of a 'crash at'.
+    if (isFatal(fault) && fault.type !== 'crash at') lives.push([])
   }
   return lives
 }
 
-/** Does the process not survive it? */
+/** Does it end the life? */
 export function isFatal(fault: Fault): boolean {
-  return fault.type === 'crash' || fault.type === 'crash after' || fault.type === 'disk error'
+  return (
+    fault.type === 'crash' ||
+    fault.type === 'crash at' ||
+    fault.type === 'crash after' ||
+    fault.type === 'disk error' ||
+    fault.type === 'stop'
+  )
 }
 
 /** What the disk does at each write of a life. */
 export function diskFaults(faults: readonly Fault[]): (write: DiskWrite) => DiskFault | undefined {
-  return ({ number }) => {
+  const seen = new Map<Fault, number>()
+  return ({ number, action, path }) => {
     for (const fault of faults) {
       switch (fault.type) {
         case 'crash':
           if (number === fault.write) return { type: 'crash', when: fault.when, kind: fault.kind }
           break
+        case 'crash at': {
+          if (action !== fault.action || !path.includes(fault.path)) break
+          const count = seen.get(fault) ?? 0
+          seen.set(fault, count + 1)
+          if (count === fault.write) return { type: 'crash', when: fault.when, kind: fault.kind }
+          break
+        }
         case 'disk full':
           if (number >= fault.write && number < fault.write + fault.writes) return { type: 'full' }
           break
@@ -74,12 +103,22 @@ export function diskFaults(faults: readonly Fault[]): (write: DiskWrite) => Disk
   }
 }
 
+/** Writes that a random number seldom meets. */
+const rareWrites: readonly (readonly [action: WriteAction, path: string])[] = [
+  ...(['create', 'append', 'sync', 'sync folder', 'remove'] as const).map((action) => [action, '/base'] as const),
+  ...(['create', 'append', 'sync', 'rename', 'sync folder'] as const).map((action) => [action, '/savepoints'] as const),
+  ...(['create', 'append', 'sync', 'rename', 'remove'] as const).map((action) => [action, '/MANIFEST'] as const),
+  ...(['create', 'append', 'sync', 'sync folder', 'remove'] as const).map((action) => [action, '/epochs'] as const),
+  ...(['create', 'append', 'sync', 'sync folder', 'truncate'] as const).map((action) => [action, '/out'] as const),
+]
+
 function drawFault(random: SeededRandom, workers: number): Fault {
   const kind = random.chance(0.6) ? 'power' : 'kill'
   // Small numbers often: the first writes of a life are those of recovery.
   const write = Math.floor(2 ** (random.next() * 8)) - 1
   const ms = random.next() * 3_000
-  switch (random.int(10)) {
+  const when = random.pick(['before', 'during', 'after', 'after'] as const)
+  switch (random.int(12)) {
     case 0:
       return { type: 'crash after', ms, kind }
     case 1:
@@ -94,8 +133,22 @@ function drawFault(random: SeededRandom, workers: number): Fault {
         : { type: 'clock freeze', ms, forMs: random.between(100, 60_000) }
     case 5:
       return random.chance(0.3) ? { type: 'disk error', write } : { type: 'crash', write, when: 'before', kind }
+    case 6:
+    case 7:
+    case 8: {
+      const [action, path] = random.pick(rareWrites)
+      return {
+        type: 'crash at',
+        action,
+        path,
+        write: random.int(path === '/base' || path === '/savepoints' ? 1 : 4),
+        when,
+        kind,
+      }
+    }
     default:
       if (random.chance(0.1)) return { type: 'bit flip' }
-      return { type: 'crash', write, when: random.pick(['before', 'during', 'after', 'after'] as const), kind }
+      if (random.chance(0.1)) return { type: 'stop', ms, savepoint: random.pick([undefined, 'fault-0']) }
+      return { type: 'crash', write, when, kind }
   }
 }

@@ -16,7 +16,7 @@ import type { Graph, GraphNode, NodeSpec } from '../graph/node.ts'
 import { plan } from '../graph/plan.ts'
 import type { RunReport } from '../runtime/job.ts'
 import type { Disk, Ports } from '../runtime/ports.ts'
-import { startRun } from '../runtime/run.ts'
+import { type Run, startRun } from '../runtime/run.ts'
 import type { Duration } from '../time/duration.ts'
 import { committedFileSink, committedRows } from './committed-file-sink.ts'
 import { checkEnd, replaceEnds } from './replace-ends.ts'
@@ -57,7 +57,8 @@ export interface SimulateOptions {
   readonly seed: number
   /** How many faults to draw from the seed, or the faults of each life. Default 0. */
   readonly faults?: number | FaultPlan
-  readonly workers?: number
+  /** Number of workers, or those of each life in turn. Default 1. */
+  readonly workers?: number | readonly number[]
   readonly commitEvery?: Duration
   /** Virtual time over which the rows arrive. Default 2000. */
   readonly arrivalMs?: number
@@ -110,7 +111,7 @@ class SimulationRun {
   readonly #scheduler: SimScheduler
   readonly #clock: SimClock
   readonly #faults: FaultPlan
-  readonly #workers: number
+  readonly #workers: readonly number[]
   readonly #logs = new Map<string, SimLog>()
   readonly #sites = new Map<string, { writes: number; crashes: number }>()
   /** What readers of the sinks' files could see, at crashes. */
@@ -129,9 +130,10 @@ class SimulationRun {
     this.#scheduler = new SimScheduler(options.seed)
     this.#clock = new SimClock(this.#scheduler)
     this.#disk = new SimDisk(this.#random.fork('disk'))
-    this.#workers = options.workers ?? 1
+    this.#workers = typeof options.workers === 'object' ? options.workers : [options.workers ?? 1]
     const faults = options.faults ?? 0
-    this.#faults = typeof faults === 'number' ? drawFaults(this.#random.fork('faults'), faults, this.#workers) : faults
+    this.#faults =
+      typeof faults === 'number' ? drawFaults(this.#random.fork('faults'), faults, this.#workers[0]) : faults
     for (const [name, rows] of Object.entries(options.input)) this.#feed(name, rows)
   }
 
@@ -173,6 +175,7 @@ class SimulationRun {
   async #live(life: number, faults: readonly Fault[]): Promise<boolean> {
     const process = this.#scheduler.process(`life ${life}`)
     let killed: CrashKind | undefined
+    let run: Run | undefined
     let ended: { readonly report: RunReport } | { readonly error: unknown } | undefined
     const kill = (kind: CrashKind): void => {
       if (!process.isAlive && killed !== undefined) return
@@ -180,7 +183,10 @@ class SimulationRun {
       killed = kind
     }
     this.#dueWorkerCrashes = 0
-    for (const fault of faults) this.#scheduleFault(fault, process, kill)
+    const stop = (savepoint: string | undefined): void => {
+      run?.stop(savepoint === undefined ? {} : { savepoint })
+    }
+    for (const fault of faults) this.#scheduleFault(fault, process, kill, stop)
     const port = simDiskPort({
       disk: this.#disk,
       process,
@@ -209,7 +215,7 @@ class SimulationRun {
       { name: graph.name, module: undefined, plan: (workers) => plan(graph, workers) },
       {
         state: stateFolder,
-        workers: this.#workers,
+        workers: this.#workers[life % this.#workers.length],
         execution: 'inline',
         commitEvery: this.#options.commitEvery ?? '100ms',
         restartsMax: 100,
@@ -220,7 +226,10 @@ class SimulationRun {
       },
       ports,
     )
-      .then((run) => run.done)
+      .then((started) => {
+        run = started
+        return started.done
+      })
       .then(
         (report) => {
           ended = { report }
@@ -236,7 +245,7 @@ class SimulationRun {
     if (end !== 'done') throw this.#failure(`life ${life} hangs (${end}) after ${Math.round(this.#scheduler.nowMs)} ms`)
     process.kill()
     this.#clock.thaw()
-    if (killed === undefined && ended !== undefined && 'report' in ended) return true
+    if (killed === undefined && ended !== undefined && 'report' in ended) return ended.report.outcome === 'finished'
     if (killed === undefined) this.#checkError((ended as { error: unknown }).error, life)
     this.#look()
     this.#crashes++
@@ -246,8 +255,16 @@ class SimulationRun {
     return false
   }
 
-  #scheduleFault(fault: Fault, process: SimProcess, kill: (kind: CrashKind) => void): void {
+  #scheduleFault(
+    fault: Fault,
+    process: SimProcess,
+    kill: (kind: CrashKind) => void,
+    stop: (savepoint: string | undefined) => void,
+  ): void {
     switch (fault.type) {
+      case 'stop':
+        process.schedule(fault.ms, 'stop', () => stop(fault.savepoint))
+        break
       case 'crash after':
         process.schedule(fault.ms, 'crash', () => kill(fault.kind))
         break
@@ -345,9 +362,11 @@ class SimulationRun {
 
   /** The engine must notice and continue from the commit before, so what was published since may come otherwise. */
   #flipBit(): void {
-    const manifests = this.#disk.files().filter((path) => /\/MANIFEST-\d+$/.test(path) && !this.#flipped.has(path))
-    const newest = manifests.at(-1)
-    if (newest === undefined || manifests.length < 2) return
+    const manifests = this.#disk.files().filter((path) => /\/MANIFEST-\d+$/.test(path))
+    // The engine keeps three.
+    const whole = manifests.slice(-3).filter((path) => !this.#flipped.has(path))
+    const newest = whole.at(-1)
+    if (newest === undefined || whole.length < 2) return
     this.#flipped.add(newest)
     this.#disk.flipBit((path) => path === newest)
     this.#seen = []
