@@ -59,8 +59,9 @@ async function planted(): Promise<number> {
   return missed === 0 ? 0 : 1
 }
 
-function printFailure({ scenario, failure }: SeedResult): void {
+function printFailure({ scenario, faults, failure }: SeedResult): void {
   console.log(`seed ${scenario.seed} FAILED: ${failure}`)
   console.log(`  ${describeScenario(scenario)}`)
+  if (faults !== undefined) console.log(`  faults of each life: ${JSON.stringify(faults)}`)
   console.log(`  again: npm run sim -- --seed ${scenario.seed}`)
 }

@@ -1,5 +1,7 @@
 /** Runs the scenario of one seed and says whether what was committed is what the oracle says. */
+
 import { jsonLines } from '@millrace/connectors/file'
+import { InvariantError } from 'millrace'
 import { type SimDecorators, type Simulation, simulate } from 'millrace/testing'
 import { difference } from './compare.ts'
 import { drawScenario, type Scenario } from './scenario.ts'
@@ -9,6 +11,8 @@ export interface SeedResult {
   readonly scenario: Scenario
   /** Undefined when it failed before its end. */
   readonly simulation: Simulation | undefined
+  /** The faults of each life, where known. */
+  readonly faults: unknown
   /** What is wrong, in words; undefined when nothing is. */
   readonly failure: string | undefined
 }
@@ -35,8 +39,10 @@ export async function runSeed(seed: number, decorate?: SimDecorators): Promise<S
       },
     })
     const failure = difference(shape.expected(input), simulation.outputs.out as Row[], shape.order)
-    return { scenario, simulation, failure }
+    return { scenario, simulation, faults: simulation.faults, failure }
   } catch (error) {
-    return { scenario, simulation: undefined, failure: error instanceof Error ? error.message : String(error) }
+    const known = error instanceof InvariantError ? error.data.faults : undefined
+    const failure = error instanceof Error ? error.message : String(error)
+    return { scenario, simulation: undefined, faults: known, failure }
   }
 }

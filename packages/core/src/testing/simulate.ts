@@ -76,6 +76,8 @@ export interface Simulation {
   readonly outputs: Readonly<Record<string, readonly unknown[]>>
   /** Writes to the disk, by durable write site. */
   readonly sites: ReadonlyMap<string, SiteCount>
+  /** The faults of each life; with these given, the run is the same. */
+  readonly faults: FaultPlan
   readonly lives: number
   readonly crashes: number
   /** Restarts of workers within a life. */
@@ -162,6 +164,7 @@ class SimulationRun {
         [...contents].map(([path, content]) => [path.slice(outFolder.length), committedRows(content)]),
       ),
       sites: this.#sites,
+      faults: this.#faults,
       lives: this.#crashes + 1,
       crashes: this.#crashes,
       restarts: this.#restarts,
