@@ -1,6 +1,6 @@
 /** Counters of a hosted operator, and the port that moves them. */
 import type { StepMetrics } from '../graph/operator.ts'
-import type { HostMetrics } from './operator-host.ts'
+import type { HostMetrics } from './host-types.ts'
 
 export function hostMetrics(): { counters: HostMetrics; metrics: StepMetrics } {
   const droppedBy: Record<string, number> = {}

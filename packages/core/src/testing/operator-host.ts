@@ -11,99 +11,32 @@ import { type Batch, RowBatch } from '../batch/batch.ts'
 import { type CanonicalKey, canonicalKey, type Key, keyGroupOf, originalKey, ownerOfGroup } from '../batch/key.ts'
 import { InvariantError, messageOf, OperationalError, UsageError } from '../errors.ts'
 import type { GraphNode } from '../graph/node.ts'
-import type { Operator, OperatorContext, Output, StepMetrics } from '../graph/operator.ts'
+import type { Operator } from '../graph/operator.ts'
 import { StateStore } from '../state/store.ts'
 import { hostMetrics } from './host-metrics.ts'
+import { HostOutputs } from './host-outputs.ts'
 import { type HostSnapshot, loadHostSnapshot, saveHostSnapshot, sectionsOf } from './host-snapshot.ts'
+import type {
+  CreateOperator,
+  EmittedRow,
+  HostError,
+  HostMetrics,
+  OperatorHost,
+  OperatorHostOptions,
+  TimedRow,
+} from './host-types.ts'
 import { seededRandom } from './sim-random.ts'
 import { ViewBatch, ViewScope } from './view-batch.ts'
 
-export type CreateOperator = (ctx: OperatorContext) => Operator
-
-export interface OperatorHostOptions {
-  readonly step?: string
-  /** Number of inputs; default that of the node, else 1. */
-  readonly inputs?: number
-  /** Side outputs that may be asked for; default those of the node, else any. */
-  readonly outputs?: readonly string[]
-  /** Processing time at the start, ms since the epoch; default 0. */
-  readonly now?: number
-  readonly seed?: number
-  readonly instance?: { readonly index: number; readonly count: number }
-  /** Event time of rows sent without one. */
-  readonly time?: (row: never) => number
-  /** Key of rows sent without one. */
-  readonly key?: (row: never) => Key
-  /** What a failing callback does; default 'fail': the call that met it throws. */
-  readonly onError?: 'fail' | 'skip'
-  /** True while the reader of the output takes no more: the operator gets neither input nor wake-ups. */
-  readonly isFull?: () => boolean
-  /** False: hand out rows themselves instead of views that expire. */
-  readonly views?: boolean
-}
-
-export interface EmittedRow<T = unknown> {
-  readonly row: T
-  readonly time: number
-  readonly key: Key | undefined
-  readonly weight: 1 | -1
-}
-
-export type TimedRow<T = unknown> = readonly [time: number, row: T, key?: Key]
-
-export type HostMetrics = Readonly<Record<Exclude<keyof StepMetrics, 'dropped'>, number>> & {
-  readonly dropped: number
-  readonly droppedBy: Readonly<Record<string, number>>
-}
-
-export interface HostError {
-  readonly error: unknown
-  readonly row: unknown
-  readonly time: number
-  readonly key: Key | undefined
-  readonly origin: string | undefined
-}
-
-export interface OperatorHost {
-  readonly operator: Operator
-  readonly instance: { readonly index: number; readonly count: number }
-  /** Processing time of the host, ms. */
-  readonly now: number
-  /** Watermark the runtime would forward: min(combined input watermark, hold()). */
-  readonly watermarkOut: number
-  /** Rows emitted with a time behind the watermark forwarded before: late for whoever reads the output. */
-  readonly emittedLate: number
-  readonly metrics: HostMetrics
-  readonly errors: readonly HostError[]
-  /** What the operator says of itself; true and 0 where it says nothing. */
-  readonly isReady: boolean
-  readonly held: number
-  /** Batches and watermarks that wait because the operator is not ready. */
-  readonly waiting: number
-
-  /** Gives the operator one batch: tuples `[time, row, key?]`, or rows where the options tell time and key. */
-  send(rows: readonly TimedRow[] | readonly unknown[], input?: number): void
-  sendBatch(batch: Batch, input?: number): void
-  /** Moves the watermark of one input, or of all; the operator sees the minimum over the inputs that are not idle. */
-  watermark(time: number, input?: number): void
-  /** Takes an input out of the minimum until its next row or watermark. */
-  idle(input: number): void
-  /** Lets `ms` of processing time pass, with the wake-ups that fall due, and the ones requested. */
-  advance(ms: number): void
-  /** Sets the clock without waking anybody: a clock that jumps. */
-  setNow(timeMs: number): void
-  /** Waits for promises and runs requested wake-ups until nothing moves any more. */
-  settle(): Promise<void>
-  /** End of one input, or of all: its watermark becomes Infinity. */
-  end(input?: number): void
-  /** Rows emitted since the last take of this output. */
-  take<T = unknown>(output?: string): EmittedRow<T>[]
-  /** Barrier and state, as bytes. */
-  snapshot(): Uint8Array
-  /** A new host with a fresh operator on the state of these snapshots, of which it takes the keys it owns. */
-  restore(snapshot: Uint8Array | readonly Uint8Array[], options?: Pick<OperatorHostOptions, 'instance'>): OperatorHost
-  close(): void
-}
+export type {
+  CreateOperator,
+  EmittedRow,
+  HostError,
+  HostMetrics,
+  OperatorHost,
+  OperatorHostOptions,
+  TimedRow,
+} from './host-types.ts'
 
 /**
  * Hosts an operator.
@@ -131,7 +64,7 @@ class Host implements OperatorHost {
   readonly #base: readonly Uint8Array[]
   readonly #delta: Uint8Array[] = []
   readonly #scope: ViewScope
-  readonly #outputs = new Map<string, EmittedRow[]>()
+  readonly #outputs: HostOutputs
   readonly #watermarks: number[]
   readonly #idle: boolean[]
   readonly #waiting: (() => void)[] = []
@@ -168,6 +101,14 @@ class Host implements OperatorHost {
     this.#store = new StateStore({ worker: instance })
     this.#base = sectionsOf(snapshots)
     for (const section of this.#base) this.#store.apply(section, owns)
+    this.#outputs = new HostOutputs({
+      step: this.#step,
+      mayEmit: () => this.#calling !== undefined && this.#calling !== 'create',
+      isView: (row) => this.#scope.isView(row),
+      onEmit: (time) => {
+        if (time < this.#watermarkOut) this.#emittedLate++
+      },
+    })
     const { counters, metrics } = hostMetrics()
     this.metrics = counters
     const names = options.outputs ?? (spec === undefined ? undefined : (spec.outputs ?? []))
@@ -175,9 +116,9 @@ class Host implements OperatorHost {
     const create = spec?.create ?? (what as CreateOperator)
     this.operator = create({
       step: this.#step,
-      out: this.#output('out'),
+      out: this.#outputs.output('out'),
       side: (name) => {
-        if (names === undefined || names.includes(name)) return this.#output(name)
+        if (names === undefined || names.includes(name)) return this.#outputs.output(name)
         throw new InvariantError(
           'SIDE_OUTPUT',
           `the operator asked for output "${name}", which its node does not list.`,
@@ -304,8 +245,7 @@ class Host implements OperatorHost {
   }
 
   take<T>(output = 'out'): EmittedRow<T>[] {
-    const rows = this.#outputs.get(output)
-    return rows === undefined ? [] : (rows.splice(0, rows.length) as EmittedRow<T>[])
+    return this.#outputs.take(output) as EmittedRow<T>[]
   }
 
   snapshot(): Uint8Array {
@@ -407,46 +347,6 @@ class Host implements OperatorHost {
   #forwardWatermark(): void {
     const out = Math.min(this.#watermark, this.operator.hold?.() ?? Number.POSITIVE_INFINITY)
     if (out > this.#watermarkOut) this.#watermarkOut = out
-  }
-
-  #output(name: string): Output {
-    let rows = this.#outputs.get(name)
-    if (rows === undefined) this.#outputs.set(name, (rows = []))
-    const into = rows
-    const add = (row: unknown, time: number, key: CanonicalKey | undefined, weight: 1 | -1): void => {
-      if (this.#scope.isView(row)) {
-        throw new InvariantError('VIEW_EMITTED', 'a row view was emitted; emit batch.keep(i) or the batch (O5).', {
-          step: this.#step,
-        })
-      }
-      if (typeof time !== 'number' || Number.isNaN(time)) {
-        throw new InvariantError('EMIT_TIME', `a row was emitted with event time ${String(time)}.`, {
-          step: this.#step,
-        })
-      }
-      if (name === 'out' && time < this.#watermarkOut) this.#emittedLate++
-      into.push({ row, time, key: key === undefined ? undefined : originalKey(key), weight })
-    }
-    const check = (): void => {
-      if (this.#calling !== undefined && this.#calling !== 'create') return
-      throw new InvariantError(
-        'EMIT_OUTSIDE_CALL',
-        `the operator emitted to "${name}" outside its calls; keep the result, call requestWake() and emit it in wake() (O2).`,
-        { step: this.#step },
-      )
-    }
-    return {
-      emit: (row, time, key, weight = 1) => {
-        check()
-        add(row, time, key, weight)
-      },
-      emitBatch: (batch) => {
-        check()
-        for (let i = 0; i < batch.length; i++) {
-          add(batch.keep(i), batch.times[i], batch.keys?.[i], (batch.weights?.[i] ?? 1) as 1 | -1)
-        }
-      },
-    }
   }
 
   #onError(
