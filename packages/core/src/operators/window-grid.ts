@@ -178,7 +178,9 @@ export class GridWindows implements Operator {
   #takePartial(row: Partial, batch: Batch, i: number): void {
     const step = this.#step
     if (this.#isLate(row.$slice)) {
+      // One of its rows counts as arrived here, the others were counted as merged where they were combined.
       step.ctx.metrics.late(row.$rows)
+      step.ctx.metrics.merged(1 - row.$rows)
       return
     }
     const slice = this.#open(row.$slice)

@@ -15,11 +15,14 @@ import type { Channel, Stage } from '../graph/plan.ts'
 import type { ChannelReader, ChannelWriter } from './channel.ts'
 import { compileChain, type InlineStep } from './fused.ts'
 import { applyErrorPolicy, OperatorNode, StepCounter, type StepHost } from './operator-node.ts'
+import { PartialNode } from './partial-node.ts'
 import { fanOut, type Receiver } from './receiver.ts'
 import { SinkNode, type SinkPorts } from './sink-node.ts'
 import type { SourceInput } from './source-input.ts'
 
 export interface StageParts {
+  /** Are the rows of this channel aggregated in part before they cross? */
+  combines(channel: Channel): boolean
   writer(channel: Channel): ChannelWriter
   reader(channel: Channel, next: Receiver): ChannelReader
   source(node: GraphNode, next: Receiver, dead: Receiver): SourceInput
@@ -46,6 +49,7 @@ export class StageTask {
   readonly #host: StepHost
   readonly #readers: ChannelReader[] = []
   readonly #writers: ChannelWriter[] = []
+  readonly #partials: PartialNode[] = []
   readonly #inputs = new Map<GraphNode, Receiver[]>()
   #requested = 0
   #turn = 0
@@ -59,17 +63,21 @@ export class StageTask {
     this.epoch = nextEpoch
     const consumers = consumersIn(stage)
     const chained = new Map<GraphNode, Receiver>()
-    const outputs = new Map<string, ChannelWriter>()
+    const outputs = new Map<Channel, Receiver>()
     for (const channel of stage.outputs) {
       const writer = parts.writer(channel)
       this.#writers.push(writer)
-      outputs.set(String(channel.id), writer)
+      if (parts.combines(channel)) {
+        const partial = new PartialNode(channel, host, writer)
+        this.#partials.push(partial)
+        outputs.set(channel, partial)
+      } else outputs.set(channel, writer)
     }
     const receiverOf = (node: GraphNode, output: string): Receiver => {
       const inside = (consumers.get(node) ?? []).filter((c) => c.output === output).map((c) => inputOf(c.to, c.input))
       const outside = stage.outputs
         .filter((c) => c.from === node && c.output === output)
-        .map((c) => outputs.get(String(c.id)) as ChannelWriter)
+        .map((c) => outputs.get(c) as Receiver)
       return fanOut([...inside, ...outside])
     }
     const inputOf = (node: GraphNode, input: number): Receiver => {
@@ -157,6 +165,7 @@ export class StageTask {
   }
 
   reportQueues(): void {
+    for (const partial of this.#partials) partial.report()
     for (const reader of this.#readers) {
       const base = new StepCounter(this.#host.counters, reader.channel.to.id)
       base.put('queued', reader.queued())
@@ -209,6 +218,7 @@ export class StageTask {
       operator.barrier()
       watermarks[operator.node.name] = operator.watermarkToSave()
     }
+    for (const partial of this.#partials) partial.barrier()
     this.#isFlushing = this.sinks.length > 0
     const flushed = this.#isFlushing
       ? Promise.all(this.sinks.map((sink) => sink.flush())).then(() => {})

@@ -22,6 +22,7 @@ import { ChannelReader, ChannelWriter, type ElementSource, type Sender } from '.
 import { type FromWorker, type LogLevel, type ToWorker, toPlain } from './messages.ts'
 import { C, WIDTH } from './metrics.ts'
 import type { StepHost } from './operator-node.ts'
+import { canCombine } from './partial-node.ts'
 import type { Ports } from './ports.ts'
 import type { Receiver } from './receiver.ts'
 import { type Alignment, type PartitionState, SourceInput } from './source-input.ts'
@@ -141,6 +142,7 @@ export class WorkerRuntime implements StepHost {
         this,
         {
           chainMode: this.#options.chainMode,
+          combines: (channel) => canCombine(channel, plan.nodes),
           writer: (channel) => this.#writer(channel),
           reader: (channel, next) => this.#reader(channel, next),
           source: (node, next, dead) => {
