@@ -32,7 +32,8 @@ export async function main(argv: string[], io: Io = processIo()): Promise<number
     code = value
   })
   try {
-    await program.parseAsync(argv, { from: 'user' })
+    // Without a command the help is the answer, and nothing is wrong.
+    await program.parseAsync(argv.length === 0 ? ['--help'] : argv, { from: 'user' })
     return code
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
@@ -55,7 +56,5 @@ function newProgram(io: Io, exit: Exit): Command {
       writeErr: (text) => void io.stderr.write(text),
     })
   }
-  // Without a command the help is the answer, and nothing is wrong.
-  program.action(() => void io.stdout.write(program.helpInformation() + AFTER_HELP + '\n'))
   return program
 }

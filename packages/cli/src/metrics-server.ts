@@ -14,8 +14,8 @@ const TRIES = 20
 
 export interface MetricsServer {
   readonly url: string
-  /** Said when the wanted port was taken. */
-  readonly note: string | undefined
+  /** Empty, or that the wanted port was taken. */
+  readonly note: string
   close(): Promise<void>
 }
 
@@ -27,7 +27,7 @@ export async function startMetricsServer(observer: Observer, version: string, wa
   })
   server.requestTimeout = 10_000
   const port = await listen(server, wanted)
-  const note = wanted === 0 || port === wanted ? undefined : `port ${wanted} is taken, metrics are on ${port}`
+  const note = wanted === 0 || port === wanted ? '' : ` (${wanted} is taken)`
   return {
     url: `http://127.0.0.1:${port}`,
     note,

@@ -1,6 +1,7 @@
 /** An error as a person reads it: code, what happened, what to do; the place in their own code when there is one. */
 import { MillraceError, UsageError } from 'millrace'
 import { EXIT } from './exit-codes.ts'
+import { explanations } from './explanations.ts'
 import type { Io } from './io.ts'
 import { type ColorMode, plain, styleFor } from './terminal/style.ts'
 
@@ -16,7 +17,7 @@ export function reportError(thrown: unknown, io: Io, color: ColorMode = 'auto'):
   io.stderr.write(`${style.bad(thrown.code)}  ${step}${clean(thrown.message)}\n`)
   const frames = userFrames(thrown)
   for (const frame of frames) io.stderr.write(`${style.dim(`    ${frame}`)}\n`)
-  io.stderr.write(style.dim(`millrace errors ${thrown.code} says more\n`))
+  if (explanations().has(thrown.code)) io.stderr.write(style.dim(`millrace errors ${thrown.code} says more\n`))
   return thrown instanceof UsageError ? EXIT.usage : EXIT.failed
 }
 
@@ -25,6 +26,7 @@ function clean(text: string): string {
 }
 
 const FRAMES_MAX = 3
+const OURS = /node:|node_modules|millrace-chain|\/packages\/(core|cli|connectors)\/(src|bin)\//
 
 /** Frames of the first cause that lie in the user's files. */
 function userFrames(error: Error): string[] {
@@ -33,7 +35,7 @@ function userFrames(error: Error): string[] {
   if (!(cause instanceof Error)) return []
   return (cause.stack ?? '')
     .split('\n')
-    .filter((line) => /^\s+at /.test(line) && !/node:|node_modules|\/packages\/(core|cli|connectors)\/src\//.test(line))
+    .filter((line) => /^\s+at /.test(line) && !OURS.test(line))
     .slice(0, FRAMES_MAX)
     .map((line) => plain(line.trim()))
 }

@@ -1,7 +1,7 @@
 /** `millrace run FILE`: runs a flow to its end, or until it is told to stop, and shows how it goes. */
 import path from 'node:path'
-import { Command } from 'commander'
-import { type Duration, type Run, type RunOptions, type RunReport, UsageError } from 'millrace'
+import { Command, Option } from 'commander'
+import type { Duration, Run, RunOptions, RunReport } from 'millrace'
 import { nodePorts } from 'millrace/host'
 import { Observer } from 'millrace/observe'
 import { lastCommit } from '../control/control-file.ts'
@@ -10,7 +10,7 @@ import { EXIT } from '../exit-codes.ts'
 import type { Exit } from '../index.ts'
 import type { Io } from '../io.ts'
 import { type LoadedFlow, loadFlow } from '../load-flow.ts'
-import { METRICS_PORT, type MetricsServer, startMetricsServer } from '../metrics-server.ts'
+import { METRICS_PORT, startMetricsServer } from '../metrics-server.ts'
 import {
   colorMode,
   duration,
@@ -31,7 +31,7 @@ interface Options {
   readonly state?: string
   readonly workers: number
   readonly commitEvery?: Duration
-  readonly guarantee?: string
+  readonly guarantee?: 'exactly-once' | 'at-least-once'
   readonly from?: Positions
   readonly until?: number | Positions
   readonly allowDropped?: readonly string[]
@@ -50,7 +50,12 @@ export function runCommand(io: Io, exit: Exit): Command {
     .option('--state <dir>', 'folder of its state (default: .millrace/<flow>)')
     .option('--workers <n>', 'worker threads', wholeNumber(1, 64), 1)
     .option('--commit-every <duration>', 'how often results become visible (default: 100ms)', duration)
-    .option('--guarantee <which>', 'exactly-once refuses to start where it cannot hold; or at-least-once')
+    .addOption(
+      new Option('--guarantee <which>', 'exactly-once refuses to start where it cannot hold').choices([
+        'exactly-once',
+        'at-least-once',
+      ]),
+    )
     .option(
       '--from <position>',
       'SOURCE=POSITION, SOURCE/PARTITION=POSITION or earliest; only without state',
@@ -93,50 +98,41 @@ async function run(file: string, options: Options, io: Io): Promise<number> {
   const hasState = lastCommit(folder) !== undefined
   const started = performance.now()
   const handle = await loaded.flow.start(runOptions(options, loaded, folder, observer))
-  // The run goes on by itself from here, so what goes wrong with the servers must stop it.
-  const servers = await openServers(handle, observer, folder, loaded.flow.name, options).catch(async (error) => {
-    await handle.stop().catch(() => {})
-    throw error
-  })
   progress.start(observer)
   observer.attach(handle.job)
-  if (servers.metrics?.note !== undefined) progress.say(servers.metrics.note)
-  if (servers.metrics !== undefined && options.progress && !options.json)
-    progress.say(`metrics  ${servers.metrics.url}/metrics`)
-  // Silence would look as if it had worked.
-  if (options.from !== undefined && hasState) {
-    progress.say(
-      `--from has no effect: ${loaded.flow.name} has committed before and continues from there. Another --state starts anew.`,
-    )
-  }
   let signalled: 'SIGINT' | 'SIGTERM' | undefined
   const forgetSignals = onSignals((signal) => {
     signalled = signal
     progress.hint = 'committing what was read; Ctrl-C again ends at once'
-    if (!io.stderr.isTTY) progress.say(`${signal}: committing what was read, then ending`)
+    if (!progress.isLive) progress.say(`${signal}: committing what was read, then ending`)
     handle.stop().catch(() => {})
   })
+  let servers: Servers | undefined
   try {
-    const report = await handle.done
-    progress.end({ ...report })
+    servers = await openServers(handle, observer, folder, loaded.flow.name, options)
+    if (options.progress) for (const note of servers.notes) progress.say(note)
+    // Silence would look as if it had worked.
+    if (options.from !== undefined && hasState) {
+      const { name } = loaded.flow
+      progress.say(`--from has no effect: ${name} has committed and continues from there. Another --state starts anew.`)
+    }
+    progress.end(await handle.done)
     return signalled === undefined ? EXIT.ok : exitOf(signalled)
   } catch (error) {
+    // The run goes on by itself when it was not the run that failed.
+    await handle.stop().catch(() => {})
     const { commits, restarts } = handle.job
-    const elapsedMs = performance.now() - started
-    progress.end({ outcome: 'failed', elapsedMs, epochs: commits, lastEpoch: 0, restarts })
+    progress.end({ outcome: 'failed', elapsedMs: performance.now() - started, epochs: commits, lastEpoch: 0, restarts })
     return reportError(error, io, options.color)
   } finally {
     forgetSignals()
     observer.close()
-    await servers.close()
+    await servers?.close()
   }
 }
 
 function runOptions(options: Options, loaded: LoadedFlow, folder: string, observer: Observer): RunOptions {
   const { guarantee } = options
-  if (guarantee !== undefined && guarantee !== 'exactly-once' && guarantee !== 'at-least-once') {
-    throw new UsageError('GUARANTEE', `--guarantee is "${guarantee}"; it is exactly-once or at-least-once.`)
-  }
   return {
     state: folder,
     workers: options.workers,
@@ -151,7 +147,8 @@ function runOptions(options: Options, loaded: LoadedFlow, folder: string, observ
 }
 
 interface Servers {
-  readonly metrics: MetricsServer | undefined
+  /** Where they listen, for people. */
+  readonly notes: readonly string[]
   close(): Promise<void>
 }
 
@@ -165,17 +162,13 @@ async function openServers(
   const metrics = options.metrics
     ? await startMetricsServer(observer, version, options.metricsPort ?? METRICS_PORT)
     : undefined
-  const stop = async (savepoint: string | undefined): Promise<RunReport> =>
+  const stop = (savepoint: string | undefined): Promise<RunReport> =>
     handle.stop(savepoint === undefined ? {} : { savepoint })
-  const http = metrics?.url ?? null
-  const control = await ControlServer.start({
-    folder,
-    flow,
-    http,
-    handlers: { snapshot: () => observer.snapshot(), stop },
-  })
+  const handlers = { snapshot: () => observer.snapshot(), stop }
+  const control = await ControlServer.start({ folder, flow, http: metrics?.url ?? null, handlers })
+  const notes = metrics === undefined ? [] : [`metrics on ${metrics.url}/metrics${metrics.note}`]
   return {
-    metrics,
+    notes,
     close: async () => {
       await Promise.all([metrics?.close(), control.close()])
     },

@@ -29,6 +29,7 @@ export class ControlServer {
   readonly #folder: string
   readonly #endpoint: string
   readonly #sockets = new Set<Socket>()
+  readonly #answers = new Set<Promise<void>>()
 
   private constructor(server: Server, folder: string, endpoint: string) {
     this.#server = server
@@ -60,6 +61,7 @@ export class ControlServer {
   /** Lets answers that are under way leave, then closes. */
   async close(): Promise<void> {
     removeControlFile(this.#folder, this.#endpoint)
+    await Promise.all(this.#answers)
     for (const socket of this.#sockets) socket.end()
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
   }
@@ -79,7 +81,12 @@ export class ControlServer {
       }
       const line = text.slice(0, end)
       text = ''
-      answer(line, handlers, (reply) => void socket.write(`${JSON.stringify(reply)}\n`)).finally(() => socket.end())
+      const answered = answer(line, handlers, (reply) => void socket.write(`${JSON.stringify(reply)}\n`))
+      this.#answers.add(answered)
+      answered.finally(() => {
+        this.#answers.delete(answered)
+        socket.end()
+      })
     })
   }
 }

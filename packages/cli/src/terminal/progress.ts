@@ -4,6 +4,7 @@
  */
 import { createLogUpdate } from 'log-update'
 import type { ObserveMessage, Observer } from 'millrace/observe'
+import stringWidth from 'string-width'
 import type { Io } from '../io.ts'
 import { ChangeLines } from './changes.ts'
 import { liveLines } from './live.ts'
@@ -30,6 +31,7 @@ export class Progress {
   readonly #log: ReturnType<typeof createLogUpdate> | undefined
   #timer: NodeJS.Timeout | undefined
   #leave: () => void = () => {}
+  #drawn: readonly string[] = []
   #hint: string
 
   constructor(io: Io, options: ProgressOptions) {
@@ -44,7 +46,9 @@ export class Progress {
 
   start(observer: Observer): void {
     this.#leave = observer.listen((message) => this.#take(message))
-    if (this.#log !== undefined) this.#timer = setInterval(() => this.#draw(), DRAW_MS)
+    if (this.#log === undefined) return
+    this.#timer = setInterval(() => this.#draw(), DRAW_MS)
+    this.#io.stderr.on('resize', this.#onResize)
   }
 
   /** A line that stays. */
@@ -52,6 +56,11 @@ export class Progress {
     if (this.#options.isJson) return
     if (this.#log === undefined) this.#io.stderr.write(`${text}\n`)
     else this.#log.persist(text)
+  }
+
+  /** Is the picture drawn in place? */
+  get isLive(): boolean {
+    return this.#log !== undefined
   }
 
   set hint(text: string) {
@@ -70,6 +79,7 @@ export class Progress {
   /** Takes the picture away. */
   stop(): void {
     clearInterval(this.#timer)
+    this.#io.stderr.off('resize', this.#onResize)
     this.#leave()
     this.#log?.clear()
     this.#log?.done()
@@ -103,6 +113,17 @@ export class Progress {
     if (this.#log === undefined || this.view.plan === undefined) return
     const width = widthOf(stderr, env) - 1
     const frame = { width, height: stderr.rows ?? 24, now: Date.now(), style: this.#style, hint: plain(this.#hint) }
-    this.#log(liveLines(this.view, frame).join('\n'))
+    this.#drawn = liveLines(this.view, frame)
+    this.#log(this.#drawn.join('\n'))
+  }
+
+  /** The terminal has wrapped the old picture to its new width; it takes more lines than were drawn. */
+  readonly #onResize = (): void => {
+    if (this.#log === undefined) return
+    const width = widthOf(this.#io.stderr, this.#io.env)
+    const lines = this.#drawn.reduce((n, line) => n + Math.max(1, Math.ceil(stringWidth(line) / width)), 0)
+    this.#log.done()
+    if (lines > 0) this.#io.stderr.write(`\u001b[${lines}A\r\u001b[J`)
+    this.#draw()
   }
 }

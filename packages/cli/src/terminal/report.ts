@@ -13,7 +13,10 @@ export interface Ending {
 }
 
 export function reportLines(view: RunView, ending: Ending, width: number, style: Style): string[] {
-  return [sentence(view, ending, style), ...accountLines(view.balance, ending, style), '', ...table(view, width, style)]
+  const first = sentence(view, ending, style)
+  // The error that comes next says where it failed; a table would push it off the screen.
+  if (ending.outcome === 'failed') return [first]
+  return [first, ...accountLines(view.balance, style), '', ...table(view, width, style)]
 }
 
 function sentence(view: RunView, ending: Ending, style: Style): string {
@@ -31,8 +34,8 @@ function sentence(view: RunView, ending: Ending, style: Style): string {
 }
 
 /** Only what is wrong is worth a line: a remainder is a defect of ours. */
-function accountLines(balance: BalanceMessage | undefined, ending: Ending, style: Style): string[] {
-  if (balance === undefined || balance.remainder === null || ending.outcome === 'failed') return []
+function accountLines(balance: BalanceMessage | undefined, style: Style): string[] {
+  if (balance === undefined || balance.remainder === null) return []
   if (balance.remainder === 0) return [style.dim('every record is accounted for')]
   const where = balance.steps.filter((s) => (s.remainder ?? 0) !== 0).length
   return [

@@ -60,8 +60,8 @@ export class RunView {
         this.hello = message
         break
       case 'plan':
+        if (this.plan?.planHash !== message.planHash) this.#samples = []
         this.plan = message
-        this.#samples = []
         break
       case 'sample':
         if (this.sample?.attempt !== message.attempt) this.#samples = []

@@ -70,17 +70,13 @@ export function metricFamilies(observer: Observer, version: string): MetricFamil
     gauge(
       'step_state_bytes',
       'Estimated size of the state of a step, at the last commit.',
-      perStep((c) => c.stateBytes),
+      perStep(positive('stateBytes')),
     ),
-    gauge(
-      'step_keys',
-      'Entries in the state of a step, at the last commit.',
-      perStep((c) => c.keys),
-    ),
+    gauge('step_keys', 'Entries in the state of a step, at the last commit.', perStep(positive('keys'))),
     gauge(
       'step_held_records',
       'Records a step holds that have not come out yet, at the last commit.',
-      perStep((c) => c.held),
+      perStep(positive('held')),
     ),
     gauge(
       'queue_fill_ratio',
