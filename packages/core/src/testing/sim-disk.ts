@@ -168,9 +168,13 @@ export class SimDisk {
     const paths = this.files().filter((path) => isCandidate(path) && (this.inode(path) as SimInode).length > 0)
     if (paths.length === 0) return undefined
     const path = this.#random.pick(paths)
-    const flipped = (this.inode(path) as SimInode).withFlippedBit(this.#random)
+    const sound = this.inode(path) as SimInode
+    const flipped = sound.withFlippedBit(this.#random)
     this.#names.set(path, flipped)
     this.#platterNames.set(path, flipped)
+    this.#pending = this.#pending.map(
+      (change) => new Map([...change].map(([name, inode]) => [name, inode === sound ? flipped : inode])),
+    )
     return path
   }
 
