@@ -57,7 +57,7 @@ hourly.sink('hourly delays', jsonLines({ path: `${out}/hourly.jsonl`, existing: 
 // Each flight against the last full hour of its airport, at most three hours old.
 byAirport
   .asOf('usual', { hour: { stream: hourly.keyBy((h) => h.key), within: '3h', required: true } })
-  .filter((f) => f.hour.flights >= 10 && f.left.delay > 60 && f.left.delay > f.hour.meanDelay + 4 * f.hour.deviation)
+  .filter((f) => f.hour.flights >= 10 && f.left.delay > 90 && f.left.delay > f.hour.meanDelay + 5 * f.hour.deviation)
   .map((f) => ({
     at: new Date(f.left.at).toISOString(),
     from: f.left.origin,
