@@ -171,6 +171,8 @@ export class SourceInput {
       partition.ready = undefined
       didWork = this.#take(partition, batch, now)
       if (batch !== 'end') this.#read(partition)
+      // After an empty batch the stage has done nothing and may sleep, but the next one may be here already.
+      if (!didWork && partition.ready !== undefined) this.#host.wake()
     }
     this.#updateIdle(now)
     return didWork
