@@ -127,7 +127,8 @@ function compare(file: string, calm: string, wild: string): number {
       `${file}: ${expected.length} records expected, ${got.length} there; missing ${missing.length}: ${missing.slice(0, 3).join(' ')}; too many ${extra.length}: ${extra.slice(0, 3).join(' ')}`,
     )
   }
-  if (file !== 'dead.jsonl' && perKey(expected) !== perKey(got)) throw new Error(`${file}: the order within a key differs`)
+  if (file !== 'dead.jsonl' && perKey(expected) !== perKey(got))
+    throw new Error(`${file}: the order within a key differs`)
   return expected.length
 }
 

@@ -182,9 +182,9 @@ export class FileCommitter implements SinkCommitter {
     if (this.#file !== undefined) return this.#file
     const folder = folderOf(this.#path)
     await makeFolders(this.#disk, folder)
-    const isNew = !(await this.#disk.exists(this.#path))
     this.#file = await this.#disk.open(this.#path, 'append')
-    if (isNew) await this.#disk.syncFolder(folder)
+    // Also for a file that is there: a process that died after making it may not have come to this line.
+    await this.#disk.syncFolder(folder)
     return this.#file
   }
 }

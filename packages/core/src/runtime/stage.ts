@@ -2,7 +2,8 @@
  * One stage on one worker: builds the step chain from the plan and moves one element at a time through it.
  *
  * Invariants:
- *  G1  An element is taken only when every output has room and every step is ready, so nothing piles up inside.
+ *  G1  An element is taken only when every output has room and every step is ready, so nothing piles up inside; while a
+ *      barrier is on its way, a step that waits for calls takes what lies before it, at most what the channels hold.
  *  G2  After the barrier of an epoch came on one input, that input waits until it came on all: the snapshot holds
  *      exactly what came before the barrier on every input.
  *  G3  The barrier is sent on after the steps' state has been taken, and before anything else.
@@ -138,7 +139,7 @@ export class StageTask {
     let moved = false
     for (const writer of this.#writers) if (writer.pump()) moved = true
     if (this.#isFlushing || !this.#hasRoom()) return moved
-    if (!this.#isReady()) return this.#wake(now) || moved
+    if (!this.#takesInput()) return this.#wake(now) || moved
     if (this.#wake(now)) return true
     if (this.#isAligned()) {
       this.#passBarrier(onBarrier)
@@ -193,9 +194,14 @@ export class StageTask {
     return true
   }
 
-  #isReady(): boolean {
-    for (const operator of this.operators) if (!operator.isReady()) return false
+  /**
+   * A sink that is writing takes nothing. A step that waits for calls takes nothing either, unless a barrier is on its
+   * way: a commit does not wait for calls, so what lies before the barrier becomes part of the step's state.
+   */
+  #takesInput(): boolean {
     for (const sink of this.sinks) if (!sink.isReady()) return false
+    if (this.#requested >= this.epoch) return true
+    for (const operator of this.operators) if (!operator.isReady()) return false
     return true
   }
 

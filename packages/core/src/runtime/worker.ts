@@ -27,6 +27,7 @@ import type { Ports } from './ports.ts'
 import type { Receiver } from './receiver.ts'
 import { type Alignment, type PartitionState, SourceInput } from './source-input.ts'
 import { type StageSnapshot, StageTask } from './stage.ts'
+import { steadyClock } from './steady-clock.ts'
 import type { Until } from './until.ts'
 import { wait } from './wait.ts'
 
@@ -106,7 +107,7 @@ export class WorkerRuntime implements StepHost {
 
   constructor(options: WorkerOptions) {
     this.#options = options
-    this.ports = options.ports
+    this.ports = { ...options.ports, clock: steadyClock(options.ports.clock) }
     this.counters = options.counters
     this.instance = { index: options.index, count: options.count }
     this.store = new StateStore({
