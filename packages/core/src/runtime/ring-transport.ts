@@ -55,6 +55,7 @@ export class RingTransport implements Transport {
   readonly #touched: boolean[]
   #seen = 0
   #sleeping: Promise<void> | undefined
+  #wake: (() => void) | undefined
 
   constructor(shared: SharedChannels, index: number, count: number, counters: Float64Array, scheduler: Scheduler) {
     this.#shared = shared
@@ -101,16 +102,14 @@ export class RingTransport implements Transport {
   }
 
   onActivity(wake: () => void): () => void {
-    let isWanted = true
+    this.#wake = wake
     // One sleep at a time: a worker that woke for another reason finds the old one still waiting and joins it.
-    this.#sleeping ??= this.#own.wait(this.#seen, SLEEP_MS).finally(() => {
+    this.#sleeping ??= this.#own.wait(this.#seen, SLEEP_MS).then(() => {
       this.#sleeping = undefined
-    })
-    this.#sleeping.then(() => {
-      if (isWanted) wake()
+      this.#wake?.()
     })
     return () => {
-      isWanted = false
+      if (this.#wake === wake) this.#wake = undefined
     }
   }
 
