@@ -1,7 +1,7 @@
 /**
  * The balance of records: what came in is accounted for, or we lost it.
  *
- *   in + copied + restored + made = out + filtered + merged + late + dropped + dead + deduplicated + inFlight + remainder
+ *   in + copied + restored + made = out + aside + filtered + merged + late + dropped + dead + deduplicated + inFlight + remainder
  *
  * A step either hands on the records it takes, or merges them and makes records of its own (windows, joins). It is
  * the second kind when everything it took is accounted for without its output.
@@ -29,6 +29,7 @@ export function balanceMessage(
     restored: add((b) => b.restored),
     made: add((b) => b.made),
     out: written,
+    aside: add((b) => b.aside),
     filtered: add((b) => b.filtered),
     merged: add((b) => b.merged),
     late: add((b) => b.late),
@@ -54,13 +55,16 @@ function stepBalance(step: number, c: ObservedCounters, isSettled: boolean): Ste
     deduplicated: c.deduplicated,
     inFlight: c.held + c.queued,
   }
-  const left = parts.in + restored - spentOf(parts)
-  const made = left === 0 ? c.recordsOut : 0
-  return { step, ...parts, made, out: c.recordsOut, remainder: isSettled ? left + made - c.recordsOut : null }
+  const left = parts.in + restored - spentOf({ ...parts, aside: 0 })
+  const isMaker = left === 0
+  const made = isMaker ? c.recordsOut : 0
+  const aside = isMaker ? 0 : (c.sideOut ?? 0)
+  const remainder = isSettled ? left + made - c.recordsOut - aside : null
+  return { step, ...parts, made, out: c.recordsOut, aside, remainder }
 }
 
 function spentOf(p: Omit<BalanceParts, 'in' | 'restored' | 'made' | 'out' | 'remainder'>): number {
-  return p.filtered + p.merged + p.late + p.dropped + p.dead + p.deduplicated + p.inFlight
+  return p.aside + p.filtered + p.merged + p.late + p.dropped + p.dead + p.deduplicated + p.inFlight
 }
 
 /** Arrivals that are no move from step to step: a second reader of the same output, every worker's copy, side outputs. */

@@ -159,7 +159,7 @@ export interface CommitMessage {
   readonly outcome: 'committed'
 }
 
-/** in + copied + restored + made = out + filtered + merged + late + dropped + dead + deduplicated + inFlight + remainder */
+/** in + copied + restored + made = out + aside + filtered + merged + late + dropped + dead + deduplicated + inFlight + remainder */
 export interface BalanceParts {
   /** Records that arrived: at the step, or at the sources of the flow. */
   readonly in: number
@@ -168,6 +168,8 @@ export interface BalanceParts {
   /** Records a step made of those it merged: results of windows and joins. */
   readonly made: number
   readonly out: number
+  /** Handed to side outputs such as the branches of a branch. */
+  readonly aside: number
   readonly filtered: number
   readonly merged: number
   readonly late: number

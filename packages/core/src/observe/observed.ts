@@ -74,6 +74,8 @@ export interface ObservedCounters {
   readonly held: number
   /** Held when the workers started. */
   readonly restored?: number
+  /** Rows of side outputs that are no other counter's. */
+  readonly sideOut?: number
   readonly busyMs: number
   readonly blockedMs: number
   readonly awaitMs: number

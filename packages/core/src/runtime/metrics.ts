@@ -29,6 +29,7 @@ export const COUNTERS = [
   'queued',
   'queueCapacity',
   'restored',
+  'sideOut',
 ] as const
 
 export type Counter = (typeof COUNTERS)[number]

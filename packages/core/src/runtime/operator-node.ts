@@ -146,6 +146,8 @@ function describeFailure(
   )
 }
 
+const COUNTED_ASIDE: ReadonlySet<string> = new Set(['dead', 'late', 'unmatched'])
+
 export class OperatorNode {
   readonly node: GraphNode
   readonly counter: StepCounter
@@ -174,7 +176,11 @@ export class OperatorNode {
     this.#outputs = new Map(
       names.map((name) => {
         const receiver = receiverOf(name)
-        const onRows = name === 'out' ? (n: number) => this.counter.add('recordsOut', n) : () => {}
+        // Late, unmatched and dead records are counted where they are found.
+        const counter = name === 'out' ? 'recordsOut' : COUNTED_ASIDE.has(name) ? undefined : 'sideOut'
+        const onRows = (n: number): void => {
+          if (counter !== undefined) this.counter.add(counter, n)
+        }
         return [name, { collector: new Collector(receiver, onRows, node.name), receiver }]
       }),
     )
