@@ -203,23 +203,31 @@ export class ChannelReader {
 
   #advance(): void {
     let watermark = Number.POSITIVE_INFINITY
+    let furthest = Number.NEGATIVE_INFINITY
     let active = 0
     let open = 0
     for (const lane of this.#lanes) {
       if (lane.watermark === Number.POSITIVE_INFINITY) continue
       open++
+      if (lane.watermark > furthest) furthest = lane.watermark
       if (lane.isIdle) continue
       active++
       if (lane.watermark < watermark) watermark = lane.watermark
     }
     const isIdle = open > 0 && active === 0
-    if (isIdle !== this.#isIdle) {
-      this.#isIdle = isIdle
-      this.#next.idle(isIdle)
+    // Nobody is waited for: the furthest counts, whichever fell idle first.
+    if (isIdle) watermark = furthest
+    if (!isIdle && this.#isIdle) this.#sendIdle(false)
+    if (watermark > this.#watermark && this.#lanes.length > 0) {
+      this.#watermark = watermark
+      this.#next.watermark(watermark)
     }
-    if (isIdle || watermark <= this.#watermark || this.#lanes.length === 0) return
-    this.#watermark = watermark
-    this.#next.watermark(watermark)
+    if (isIdle && !this.#isIdle) this.#sendIdle(true)
+  }
+
+  #sendIdle(isIdle: boolean): void {
+    this.#isIdle = isIdle
+    this.#next.idle(isIdle)
   }
 }
 

@@ -3,7 +3,8 @@
  * keeps its counters.
  *
  * Invariants:
- *  N1  The operator's watermark is the minimum over inputs that are neither idle nor ended; it never falls.
+ *  N1  The operator's watermark is the minimum over inputs that are neither idle nor ended, or the maximum over those
+ *      that have not ended when all are idle; it never falls.
  *  N2  The watermark sent on is min(own, hold()), and is sent after everything emitted before it.
  *  N3  An input that ended does not end the operator while another may still give records, also when that one is idle.
  */
@@ -246,26 +247,35 @@ export class OperatorNode {
 
   #advance(): void {
     let watermark = Number.POSITIVE_INFINITY
+    let furthest = Number.NEGATIVE_INFINITY
     let active = 0
     let ended = 0
     for (let i = 0; i < this.#inputWatermark.length; i++) {
       const own = this.#inputWatermark[i]
-      if (own === Number.POSITIVE_INFINITY) ended++
-      else if (!this.#inputIdle[i]) {
-        active++
-        if (own < watermark) watermark = own
+      if (own === Number.POSITIVE_INFINITY) {
+        ended++
+        continue
       }
+      if (own > furthest) furthest = own
+      if (this.#inputIdle[i]) continue
+      active++
+      if (own < watermark) watermark = own
     }
     const isIdle = active === 0 && ended < this.#inputWatermark.length
-    if (isIdle !== this.#isIdle) {
-      this.#isIdle = isIdle
-      for (const { receiver } of this.#outputs.values()) receiver.idle(isIdle)
+    if (isIdle) watermark = furthest
+    if (!isIdle && this.#isIdle) this.#sendIdle(false)
+    if (watermark > this.#watermark) {
+      this.#watermark = watermark
+      if (watermark !== Number.POSITIVE_INFINITY) this.#lastFinite = watermark
+      if (this.operator.watermark !== undefined) this.#call(() => this.operator.watermark?.(watermark))
+      this.#forward()
     }
-    if (isIdle || watermark <= this.#watermark) return
-    this.#watermark = watermark
-    if (watermark !== Number.POSITIVE_INFINITY) this.#lastFinite = watermark
-    if (this.operator.watermark !== undefined) this.#call(() => this.operator.watermark?.(watermark))
-    this.#forward()
+    if (isIdle && !this.#isIdle) this.#sendIdle(true)
+  }
+
+  #sendIdle(isIdle: boolean): void {
+    this.#isIdle = isIdle
+    for (const { receiver } of this.#outputs.values()) receiver.idle(isIdle)
   }
 
   #forward(): void {

@@ -7,6 +7,7 @@ import type { Plan } from '../graph/plan.ts'
 import { type Duration, positiveDurationMs } from '../time/duration.ts'
 import { inlineWorkers } from './inline.ts'
 import { Job, type JobEvent, type RunReport } from './job.ts'
+import { mayExport } from './node-module.ts'
 import { nodePorts } from './node-ports.ts'
 import { isInWorker, park } from './park.ts'
 import type { Ports } from './ports.ts'
@@ -79,7 +80,7 @@ export async function startRun(flow: Runnable, options: RunOptions = {}, ports: 
   checkGuarantee(plan, options.guarantee)
   checkUntil(plan, options.until)
   const commitEveryMs = positiveDurationMs(options.commitEvery ?? COMMIT_EVERY, 'commitEvery')
-  const module = options.module ?? flow.module
+  const module = options.module ?? (await exportingModule(flow))
   const inThreads = options.execution === undefined ? module !== undefined : options.execution === 'threads'
   if (!inThreads && workers > 1 && options.execution === undefined) throw notExported(flow.name, workers)
   if (inThreads && module === undefined) throw notExported(flow.name, workers)
@@ -115,6 +116,11 @@ export async function startRun(flow: Runnable, options: RunOptions = {}, ports: 
   return { job, done, stop }
 }
 
+/** The module whose workers can find the flow. */
+async function exportingModule(flow: Runnable): Promise<string | undefined> {
+  return flow.module !== undefined && (await mayExport(flow.module)) ? flow.module : undefined
+}
+
 function checkWorkers(workers: number): number {
   if (Number.isInteger(workers) && workers >= 1 && workers <= 64) return workers
   throw new UsageError('WORKERS', `workers is ${workers}; it must be a whole number from 1 to 64.`)
@@ -128,7 +134,7 @@ function checkBatchRows(rows: number): number {
 function notExported(flow: string, workers: number): UsageError {
   return new UsageError(
     'FLOW_NOT_EXPORTED',
-    `flow "${flow}" was not made at the top level of a module, so ${workers} worker thread(s) cannot import it: functions do not cross threads. Export it from a module (export default flow), or run it with one worker, which runs in this thread.`,
+    `flow "${flow}" was not made at the top level of a module that exports it, so ${workers} worker thread(s) cannot import it: functions do not cross threads. Export it from a module (export default flow), or run it with one worker, which runs in this thread.`,
   )
 }
 

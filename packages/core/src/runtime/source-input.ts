@@ -5,9 +5,10 @@
  * Invariants:
  *  S1  A partition's position moves only when its batch has been handed to the stage, so position and state agree.
  *  S2  A partition's watermark is its largest event time minus the disorder; it never falls.
- *  S3  The source's watermark is the minimum over partitions that are neither idle nor ended.
- *  S4  A partition is idle only when it has given everything that exists and that was `idleAfter` ago: a backlog is
- *      never idle.
+ *  S3  The source's watermark is the minimum over partitions that are neither idle nor ended; when all are idle, the
+ *      maximum: it must not depend on which of them fell idle first.
+ *  S4  A partition is idle only when its reader said that nothing more exists, `idleAfter` or longer after its last
+ *      record: a backlog is never idle, and neither is a partition whose reader does not answer.
  *  S5  At most one batch per partition is read ahead.
  */
 import { type Batch, type Origin, RowBatch } from '../batch/batch.ts'
@@ -59,7 +60,8 @@ class Partition {
   hasPassed = false
   isIdle = false
   isPaused = false
-  isCaughtUp = false
+  /** When the reader last said that it has given everything there is; it is -Infinity once it said otherwise. */
+  caughtUpAtMs = Number.NEGATIVE_INFINITY
   lastRecordAtMs: number
 
   constructor(name: string, reader: SourceReader<unknown>, saved: PartitionState | undefined, nowMs: number) {
@@ -174,7 +176,7 @@ export class SourceInput {
       // After an empty batch the stage has done nothing and may sleep, but the next one may be here already.
       if (!didWork && partition.ready !== undefined) this.#host.wake()
     }
-    this.#updateIdle(now)
+    this.#updateIdle()
     return didWork
   }
 
@@ -265,7 +267,7 @@ export class SourceInput {
       this.#advance()
       return true
     }
-    partition.isCaughtUp = source.caughtUp
+    partition.caughtUpAtMs = source.caughtUp ? now : Number.NEGATIVE_INFINITY
     const count = source.rows.length
     if (count > 0) {
       partition.lastRecordAtMs = now
@@ -367,44 +369,50 @@ export class SourceInput {
     this.#refuse({ code, message, partition: partition.name, at, raw })
   }
 
-  #updateIdle(now: number): void {
+  #updateIdle(): void {
     const idleAfterMs = this.#settings.idleAfterMs
     if (idleAfterMs === undefined) return
     let changed = false
     for (const p of this.#partitions) {
-      if (p.isEnded || p.isIdle || !p.isCaughtUp || p.ready !== undefined) continue
-      const due = p.lastRecordAtMs + idleAfterMs
-      if (now >= due) {
-        p.isIdle = true
-        changed = true
-      } else this.#host.wakeAt(due)
+      if (p.isEnded || p.isIdle || p.ready !== undefined) continue
+      if (p.caughtUpAtMs < p.lastRecordAtMs + idleAfterMs) continue
+      p.isIdle = true
+      changed = true
     }
     if (changed) this.#advance()
   }
 
   #advance(): void {
     let watermark = Number.POSITIVE_INFINITY
+    let furthest = Number.NEGATIVE_INFINITY
     let active = 0
     let open = 0
     for (const p of this.#partitions) {
       if (p.isEnded) continue
       open++
+      if (p.watermark > furthest) furthest = p.watermark
       if (p.isIdle) continue
       active++
       if (p.watermark < watermark) watermark = p.watermark
     }
     this.#alignment.publish(this.#slot, active === 0 ? Number.NaN : watermark)
     const isIdle = open > 0 && active === 0
-    if (isIdle !== this.#isIdle) {
-      this.#isIdle = isIdle
-      this.#next.idle(isIdle)
-      this.#dead.idle(isIdle)
+    if (isIdle) watermark = furthest
+    if (!isIdle && this.#isIdle) this.#sendIdle(false)
+    if (watermark > this.#watermark) {
+      this.#watermark = watermark
+      this.counter.put('watermark', watermark)
+      this.#next.watermark(watermark)
+      this.#dead.watermark(watermark)
     }
-    if (isIdle || watermark <= this.#watermark) return
-    this.#watermark = watermark
-    this.counter.put('watermark', watermark)
-    this.#next.watermark(watermark)
-    this.#dead.watermark(watermark)
+    // After the watermark, which would end the idleness.
+    if (isIdle && !this.#isIdle) this.#sendIdle(true)
+  }
+
+  #sendIdle(isIdle: boolean): void {
+    this.#isIdle = isIdle
+    this.#next.idle(isIdle)
+    this.#dead.idle(isIdle)
   }
 }
 
