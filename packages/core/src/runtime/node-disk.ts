@@ -6,7 +6,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } fro
 import { messageOf, OperationalError } from '../errors.ts'
 import type { Disk, DiskFile, OpenMode } from './ports.ts'
 
-/** @example nodeDisk().exists('/no/such/file') // => false */
+/** @example await nodeDisk().exists('/no/such/file') // => false */
 export function nodeDisk(): Disk {
   return disk
 }

@@ -67,7 +67,7 @@ export interface CodecOptions<V> {
 /**
  * A codec for values of one's own classes, or for state whose shape changes between releases.
  * @throws UsageError `CODEC` when the name is empty or the version is not an integer from 0 to 255
- * @example codec({ name: 'point', version: 1, encode: p => [p.x], decode: d => ({ x: d[0] }) }).name // => 'point'
+ * @example codec({ name: 'point', version: 1, encode: (p: { x: number }) => [p.x], decode: d => ({ x: (d as number[])[0] }) }).name // => 'point'
  */
 export function codec<V>(options: CodecOptions<V>): Codec<V> {
   const { name, version, encode, decode, migrate, schema } = options

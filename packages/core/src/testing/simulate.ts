@@ -99,9 +99,19 @@ const survivable = new Set(['DISK_FULL', 'DISK_IO', 'COMMIT_UNKNOWN', 'SIM_WORKE
  * Simulates a flow.
  * @throws InvariantError `SIMULATION` when something that must hold did not; the message says seed and fault
  * @example
- * const calm = await simulate({ flow, input: { readings }, seed: 1 })
- * const rough = await simulate({ flow, input: { readings }, seed: 1, faults: 10 })
- * expect(rough.outputs).toEqual(calm.outputs)
+ * import { count, dataflow, tumbling } from 'millrace'
+ * import { arraySink, arraySource, simulate } from 'millrace/testing'
+ * const flow = dataflow('counts')
+ * flow
+ *   .source('readings', arraySource<{ sensor: string; at: number }>([]), { time: (r) => r.at, disorder: '0s' })
+ *   .keyBy((r) => r.sensor)
+ *   .window(tumbling('1s'))
+ *   .aggregate('count', { n: count() })
+ *   .sink('out', arraySink<unknown>([]))
+ * const input = { readings: [{ sensor: 'a', at: 100 }, { sensor: 'a', at: 900 }, { sensor: 'a', at: 1_100 }] }
+ * const calm = await simulate({ flow, input, seed: 1 })
+ * const rough = await simulate({ flow, input, seed: 1, faults: 10 })
+ * JSON.stringify(rough.outputs) === JSON.stringify(calm.outputs) // => true
  */
 export function simulate(options: SimulateOptions): Promise<Simulation> {
   return new SimulationRun(options).run()

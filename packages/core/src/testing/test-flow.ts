@@ -63,10 +63,20 @@ const eventsMax = 2_000_000
  * Starts a flow under test.
  * @throws UsageError `TEST_END` from `send` and `output` for a source or sink the flow does not have
  * @example
+ * import { count, dataflow, tumbling } from 'millrace'
+ * import { arraySink, arraySource, testFlow } from 'millrace/testing'
+ * const flow = dataflow('counts')
+ * flow
+ *   .source('readings', arraySource<{ sensor: string; at: number }>([]), { time: (r) => r.at, disorder: '0s' })
+ *   .keyBy((r) => r.sensor)
+ *   .window(tumbling('1s'))
+ *   .aggregate('count', { n: count() })
+ *   .sink('out', arraySink<unknown>([]))
  * const test = testFlow(flow)
- * await test.send('readings', [{ sensor: 'a', at: 1_000, value: 5 }])
+ * await test.send('readings', [{ sensor: 'a', at: 100 }, { sensor: 'a', at: 1_100 }])
+ * test.output('out') // => [{ key: 'a', window: { start: 0, end: 1_000 }, n: 1 }]
  * await test.end()
- * test.output('out')
+ * test.output('out').length // => 2
  */
 export function testFlow(
   flow: { readonly name: string; readonly graph: Graph },
