@@ -55,7 +55,9 @@ export function formatAge(ms: number): string {
 /** @example formatPercent(0.456) // => '46 %' */
 export function formatPercent(share: number): string {
   const percent = share * 100
-  return `${share > 0 && percent < 9.95 ? percent.toFixed(1) : Math.floor(percent + (share < 1 ? 0.4999 : 0))} %`
+  if (share > 0 && percent < 9.95) return `${percent.toFixed(1)} %`
+  // Not quite everything is never 100 %.
+  return `${share < 1 ? Math.min(99, Math.round(percent)) : 100} %`
 }
 
 /** Time of day in UTC. */

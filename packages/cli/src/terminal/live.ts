@@ -16,7 +16,7 @@ import {
   formatRate,
 } from './format.ts'
 import { stepTable } from './step-table.ts'
-import { cutEnd, cutMiddle, plain, type Style } from './style.ts'
+import { cutEnd, cutMiddle, plain, type Style, wrapWords } from './style.ts'
 import type { RunView } from './view.ts'
 
 export interface Frame {
@@ -33,13 +33,17 @@ export function liveLines(view: RunView, frame: Frame): string[] {
   if (view.plan === undefined) return []
   const head = headLine(view, frame)
   const facts = wrap([...progressFacts(view, now), ...commitFacts(view, now), ...troubleFacts(view, style)], width)
-  const notes = noteLines(view, now).map((text) => style.warn(cutEnd(text, width)))
+  const notes = noteLines(view, now).flatMap((text) => wrapWords(text, width).map(style.warn))
   const hint = style.dim(cutEnd(frame.hint, width))
-  const room = frame.height - 1 - facts.length - notes.length - 2
   const bar = progressBar(view, width)
-  const table = stepTable(view, width, Math.max(3, room - (bar === undefined ? 0 : 1)), style)
-  return [head, ...(bar === undefined ? [] : [bar]), ...facts, ...table, ...notes, hint]
+  const above = [head, ...(bar === undefined ? [] : [bar]), ...facts]
+  // What is wrong matters more than the table: in a low terminal the table goes first.
+  const room = frame.height - 1 - above.length - notes.length - 1
+  const table = room < TABLE_LINES_MIN ? [] : stepTable(view, width, room, style)
+  return [...above, ...table, ...notes, hint].slice(0, Math.max(1, frame.height - 1))
 }
+
+const TABLE_LINES_MIN = 3
 
 function headLine(view: RunView, { width, style, now }: Frame): string {
   const name = plain(view.plan?.flow ?? '')

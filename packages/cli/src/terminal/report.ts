@@ -1,7 +1,7 @@
 /** What is said when a run has ended: one sentence, and a table of exact numbers per step. */
 import type { BalanceMessage } from 'millrace/observe'
 import { formatDuration, formatExact, formatRate } from './format.ts'
-import { cutMiddle, padEnd, padStart, plain, type Style } from './style.ts'
+import { cutMiddle, padEnd, padStart, plain, type Style, wrapWords } from './style.ts'
 import type { RunView } from './view.ts'
 
 export interface Ending {
@@ -13,14 +13,15 @@ export interface Ending {
 }
 
 export function reportLines(view: RunView, ending: Ending, width: number, style: Style): string[] {
-  const first = sentence(view, ending, style)
+  const [head, ...rest] = wrapWords(sentence(view, ending), width)
+  const paint = ending.outcome === 'failed' ? style.bad : style.good
+  const first = [head.replace(ending.outcome, paint(ending.outcome)), ...rest]
   // The error that comes next says where it failed; a table would push it off the screen.
-  if (ending.outcome === 'failed') return [first]
-  return [first, ...accountLines(view.balance, style), '', ...table(view, width, style)]
+  if (ending.outcome === 'failed') return first
+  return [...first, ...accountLines(view.balance, style), '', ...table(view, width, style)]
 }
 
-function sentence(view: RunView, ending: Ending, style: Style): string {
-  const paint = ending.outcome === 'failed' ? style.bad : style.good
+function sentence(view: RunView, ending: Ending): string {
   const read = view.flow('in').total
   const written = view.flow('out').total
   const rate = ending.elapsedMs > 0 ? ` (${formatRate(read / (ending.elapsedMs / 1000))})` : ''
@@ -30,7 +31,7 @@ function sentence(view: RunView, ending: Ending, style: Style): string {
     `${formatExact(ending.epochs)} commit${ending.epochs === 1 ? '' : 's'}${ending.lastEpoch > 0 ? `, the last is ${ending.lastEpoch}` : ''}`,
     ...(ending.restarts > 0 ? [`${ending.restarts} restart${ending.restarts === 1 ? '' : 's'}`] : []),
   ]
-  return `${paint(ending.outcome)} ${plain(view.plan?.flow ?? '')} after ${formatDuration(ending.elapsedMs)}: ${facts.join(', ')}`
+  return `${ending.outcome} ${plain(view.plan?.flow ?? '')} after ${formatDuration(ending.elapsedMs)}: ${facts.join(', ')}`
 }
 
 /** Only what is wrong is worth a line: a remainder is a defect of ours. */

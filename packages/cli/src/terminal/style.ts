@@ -65,6 +65,20 @@ export function cutMiddle(text: string, width: number): string {
   return `${text.slice(0, head)}..${text.slice(text.length - (width - 2 - head))}`
 }
 
+/** Breaks a sentence between words; further lines are indented. A word longer than a line stays whole. */
+export function wrapWords(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line.trim() !== '' && stringWidth(line) + 1 + stringWidth(word) > width) {
+      lines.push(line)
+      line = '  '
+    }
+    line = line.trim() === '' ? `${line}${word}` : `${line} ${word}`
+  }
+  return [...lines, line]
+}
+
 /** Sentences are cut at their end. */
 export function cutEnd(text: string, width: number): string {
   return stringWidth(text) <= width ? text : `${text.slice(0, Math.max(0, width - 2))}..`
