@@ -123,6 +123,18 @@ export class CheckpointStore {
     return { manifest, warnings }
   }
 
+  /** Makes what was opened the newest commit, as it is: after `openSavepoint`, before anything else goes back to it. */
+  async adopt(): Promise<void> {
+    const opened = this.#current
+    if (opened === undefined) return
+    const { savepoint: _, ...rest } = opened
+    const manifest: Manifest = { ...rest, sequence: ++this.#sequence }
+    const name = manifestName(manifest.sequence)
+    await this.#writeManifest('manifest', name, manifest)
+    this.#current = manifest
+    this.#kept.set(name, filesOf(manifest))
+  }
+
   /** Names of the savepoints, sorted. */
   async savepoints(): Promise<string[]> {
     return (await this.#disk.list(`${this.#folder}/${SAVEPOINTS}`)).filter((name) => !name.endsWith('.tmp'))
@@ -418,7 +430,8 @@ function manifestName(sequence: number): string {
   return `MANIFEST-${String(sequence).padStart(10, '0')}`
 }
 
-function checkSavepointName(name: string): void {
+/** @throws UsageError `SAVEPOINT_NAME` */
+export function checkSavepointName(name: string): void {
   if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$/.test(name) && !name.endsWith('.tmp')) return
   throw new UsageError(
     'SAVEPOINT_NAME',

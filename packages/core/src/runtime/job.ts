@@ -65,9 +65,13 @@ export interface JobOptions {
   readonly plan: Plan
   readonly ports: Ports
   readonly store: CheckpointStore
+  /** Fails when another process has taken the state folder over. */
+  readonly checkLock?: () => Promise<void>
   readonly spawn: Spawn
   readonly commitEveryMs: number
   readonly from: Readonly<Record<string, Readonly<Record<string, PartitionState>>>>
+  /** Start from this savepoint rather than from the last commit. */
+  readonly savepoint?: string | undefined
   /** Event time at which sources stop reading. */
   readonly until: Until | undefined
   readonly allowDropped: readonly string[]
@@ -136,6 +140,10 @@ export class Job {
   #attempt: Attempt | undefined
   #stop: { savepoint: string | undefined } | undefined
   #epochs = 0
+  /** The savepoint to start from has become the newest commit. */
+  #hasReturned = false
+  /** Name of the savepoint that the last commit was kept under. */
+  savepoint: string | undefined
   #states: readonly StateIdentity[] = []
   readonly #abort = new AbortController()
 
@@ -178,7 +186,8 @@ export class Job {
 
   /** Stops reading, commits what was read, ends. With a savepoint, that commit is kept under its name. */
   stop(savepoint?: string): void {
-    this.#stop ??= { savepoint }
+    if (this.state === 'ended') return
+    this.#stop = { savepoint: savepoint ?? this.#stop?.savepoint }
     this.state = 'stopping'
     this.#attempt?.requestStop()
   }
@@ -190,7 +199,9 @@ export class Job {
 
   async #runOnce(): Promise<'finished' | 'stopped'> {
     const { plan, store } = this.options
-    const { manifest, warnings } = await store.openLatest()
+    const savepoint = this.#hasReturned ? undefined : this.options.savepoint
+    const { manifest, warnings } =
+      savepoint === undefined ? await store.openLatest() : await store.openSavepoint(savepoint)
     for (const warning of warnings) this.#emit({ type: 'log', level: 'warn', step: '', message: warning })
     this.#manifest = manifest
     this.#emit({ type: 'starting', attempt: this.restarts, epoch: manifest?.epoch ?? 0 })
@@ -200,7 +211,7 @@ export class Job {
     this.#attempt = attempt
     try {
       await this.#evolve()
-      await this.#openCommitters()
+      if (savepoint === undefined) await this.#openCommitters()
       const assignments = await this.#assign()
       this.#workers = await this.options.spawn({
         plan,
@@ -219,6 +230,13 @@ export class Job {
         onMessage: (index, message) => this.#onMessage(attempt, index, message),
         onExit: (_, error) => attempt.fail(fromPlain(error)),
       })
+      if (savepoint !== undefined) {
+        // The program fits the savepoint. Sinks go back to it only once it is the newest commit, or a crash between the
+        // two would leave commits whose output is gone.
+        await store.adopt()
+        this.#hasReturned = true
+        await this.#openCommitters()
+      }
       if (this.state === 'starting') this.state = 'running'
       this.#emit({ type: 'running', attempt: this.restarts })
       if (this.#stop !== undefined) attempt.requestStop()
@@ -259,6 +277,7 @@ export class Job {
       const snapshots = await attempt.snapshots(epoch, () => this.#send({ type: 'barrier', epoch }))
       const durable = ports.clock.monotonic()
       this.#collectStates(snapshots)
+      await this.options.checkLock?.()
       const commit = this.#nextCommit(epoch, snapshots, last)
       const manifest = await store.commit(
         commit,
@@ -271,6 +290,7 @@ export class Job {
       this.#send({ type: 'committed', epoch })
       this.commits++
       this.#epochs++
+      this.savepoint = commit.savepoint
       this.lastCommitAt = ports.clock.now()
       const align = Math.max(...snapshots.map((s) => s.alignMs))
       this.#emit({

@@ -5,7 +5,8 @@
  * Invariants:
  *  N1  The operator's watermark is the minimum over inputs that are neither idle nor ended, or the maximum over those
  *      that have not ended when all are idle; it never falls.
- *  N2  The watermark sent on is min(own, hold()), and is sent after everything emitted before it.
+ *  N2  The watermark sent on is min(own, hold()), and is sent after everything emitted before it. A step that holds
+ *      records back is not idle for those after it.
  *  N3  An input that ended does not end the operator while another may still give records, also when that one is idle.
  */
 import { RowBatch } from '../batch/batch.ts'
@@ -160,6 +161,7 @@ export class OperatorNode {
   #watermark = Number.NEGATIVE_INFINITY
   #forwarded = Number.NEGATIVE_INFINITY
   #isIdle = false
+  #sentIdle = false
   #wakeRequested = false
   #wakeAtMs = Number.POSITIVE_INFINITY
   #lastFinite: number
@@ -263,27 +265,31 @@ export class OperatorNode {
     }
     const isIdle = active === 0 && ended < this.#inputWatermark.length
     if (isIdle) watermark = furthest
-    if (!isIdle && this.#isIdle) this.#sendIdle(false)
+    this.#isIdle = isIdle
+    if (!isIdle) this.#sendIdle(false)
     if (watermark > this.#watermark) {
       this.#watermark = watermark
       if (watermark !== Number.POSITIVE_INFINITY) this.#lastFinite = watermark
       if (this.operator.watermark !== undefined) this.#call(() => this.operator.watermark?.(watermark))
-      this.#forward()
     }
-    if (isIdle && !this.#isIdle) this.#sendIdle(true)
+    this.#forward()
   }
 
   #sendIdle(isIdle: boolean): void {
-    this.#isIdle = isIdle
+    if (this.#sentIdle === isIdle) return
+    this.#sentIdle = isIdle
     for (const { receiver } of this.#outputs.values()) receiver.idle(isIdle)
   }
 
   #forward(): void {
-    const time = this.operator.hold === undefined ? this.#watermark : Math.min(this.#watermark, this.operator.hold())
-    if (time <= this.#forwarded) return
-    this.#forwarded = time
-    this.counter.put('watermark', time)
-    for (const { receiver } of this.#outputs.values()) receiver.watermark(time)
+    const hold = this.operator.hold?.() ?? Number.POSITIVE_INFINITY
+    const time = Math.min(this.#watermark, hold)
+    if (time > this.#forwarded) {
+      this.#forwarded = time
+      this.counter.put('watermark', time)
+      for (const { receiver } of this.#outputs.values()) receiver.watermark(time)
+    }
+    this.#sendIdle(this.#isIdle && hold > this.#watermark)
   }
 
   #call(fn: () => void): void {

@@ -1,8 +1,9 @@
 /** From a flow and the user's options to a running job: checks, ports, state folder, lock, workers. */
 
 import { getHeapStatistics } from 'node:v8'
+import { checkSavepointName } from '../checkpoint/checkpoint-store.ts'
 import { openCheckpoints } from '../checkpoint/open.ts'
-import { UsageError } from '../errors.ts'
+import { OperationalError, UsageError } from '../errors.ts'
 import type { Plan } from '../graph/plan.ts'
 import { type Duration, positiveDurationMs } from '../time/duration.ts'
 import { inlineWorkers } from './inline.ts'
@@ -31,6 +32,12 @@ export interface RunOptions {
   readonly commitEvery?: Duration
   /** Where sources start when there is no state: by source and partition (`'*'` for all). Ignored when state exists. */
   readonly from?: StartPositions
+  /**
+   * Starts from this savepoint instead of the last commit; sinks go back to it too. What was committed since then is no
+   * longer part of the flow's history. Say it once: the run after this one, without it, goes on where this one left off.
+   * @throws UsageError `SAVEPOINT_UNKNOWN`
+   */
+  readonly savepoint?: string
   /**
    * Ends the run, committed, when every source has come this far: an event time (ms since the epoch) that the watermark
    * passes, or positions by source and partition. Open windows stay open.
@@ -80,12 +87,16 @@ export async function startRun(flow: Runnable, options: RunOptions = {}, ports: 
   checkGuarantee(plan, options.guarantee)
   checkUntil(plan, options.until)
   const commitEveryMs = positiveDurationMs(options.commitEvery ?? COMMIT_EVERY, 'commitEvery')
-  const module = options.module ?? (await exportingModule(flow))
+  const from = startStates(plan, options.from)
+  const batchRows = checkBatchRows(options.batchRows ?? READ_ROWS)
+  if (options.savepoint !== undefined) checkSavepointName(options.savepoint)
+  const module = options.module ?? (await importableModule(flow, workers, options.execution))
   const inThreads = options.execution === undefined ? module !== undefined : options.execution === 'threads'
   if (!inThreads && workers > 1 && options.execution === undefined) throw notExported(flow.name, workers)
   if (inThreads && module === undefined) throw notExported(flow.name, workers)
   const folder = options.state ?? `.millrace/${flow.name}`
-  const { store, release } = await openCheckpoints({ ...ports, folder, flow: flow.name })
+  // Everything that can be refused without the folder is refused before its lock is taken.
+  const { store, check, release } = await openCheckpoints({ ...ports, folder, flow: flow.name })
   const spawn = inThreads
     ? threadWorkers({ flow: flow.name, module: module as string, folder })
     : inlineWorkers({ ports, folder })
@@ -93,32 +104,58 @@ export async function startRun(flow: Runnable, options: RunOptions = {}, ports: 
     plan,
     ports,
     store,
+    checkLock: check,
     spawn,
     commitEveryMs,
-    from: startStates(plan, options.from),
+    from,
+    savepoint: options.savepoint,
     until: options.until,
     allowDropped: options.allowDropped ?? [],
     stateBytesMax: options.stateBytesMax ?? defaultStateBytes(),
     restartsMax: options.restartsMax ?? 5,
-    batchRows: checkBatchRows(options.batchRows ?? READ_ROWS),
+    batchRows,
     chainMode: options.loops ?? 'auto',
     ...(options.onEvent === undefined ? {} : { onEvent: options.onEvent }),
   })
-  const done = job.run().finally(() => release())
+  const onAbort = (): void => job.stop()
+  const done = job.run().finally(async () => {
+    options.signal?.removeEventListener('abort', onAbort)
+    // What the run did stands, whether or not the lock can be marked as released: a dead holder is noticed.
+    await release().catch(() => {})
+  })
   // A run that nobody awaits yet must not end the process; `done` still rejects for whoever awaits it.
   done.catch(() => {})
-  const stop = (reason?: { readonly savepoint?: string }): Promise<RunReport> => {
+  const stop = async (reason?: { readonly savepoint?: string }): Promise<RunReport> => {
+    if (reason?.savepoint !== undefined) checkSavepointName(reason.savepoint)
     job.stop(reason?.savepoint)
-    return done
+    const report = await done
+    if (reason?.savepoint !== undefined && job.savepoint !== reason.savepoint) throw savepointMissed(reason.savepoint)
+    return report
   }
   if (options.signal?.aborted) job.stop()
-  else options.signal?.addEventListener('abort', () => job.stop(), { once: true })
+  else options.signal?.addEventListener('abort', onAbort, { once: true })
   return { job, done, stop }
 }
 
-/** The module whose workers can find the flow. */
-async function exportingModule(flow: Runnable): Promise<string | undefined> {
-  return flow.module !== undefined && (await mayExport(flow.module)) ? flow.module : undefined
+/**
+ * The module whose workers can find the flow. Several workers need one: a module that does not export the flow may still
+ * run it at its top level, which its workers notice.
+ */
+async function importableModule(
+  flow: Runnable,
+  workers: number,
+  execution: RunOptions['execution'],
+): Promise<string | undefined> {
+  if (flow.module === undefined || execution === 'inline') return undefined
+  return execution === 'threads' || workers > 1 || (await mayExport(flow.module)) ? flow.module : undefined
+}
+
+function savepointMissed(name: string): OperationalError {
+  return new OperationalError(
+    'SAVEPOINT_MISSED',
+    `savepoint "${name}" was not made: the run had already ended, or ended under another savepoint. Everything is committed; start the flow again and stop it with the savepoint.`,
+    { data: { name } },
+  )
 }
 
 function checkWorkers(workers: number): number {
