@@ -4,14 +4,25 @@ import { fileURLToPath } from 'node:url'
 
 const PLACES = ['../../../docs/errors.md', '../errors.md']
 
-/** Sections are headed by their code: `### FLOW_RUNNING`. Empty when the file is missing. */
-export function explanations(): ReadonlyMap<string, string> {
+/** One row of its tables. */
+export interface Explanation {
+  /** Who must act. */
+  readonly class: string
+  readonly meaning: string
+  readonly remedy: string
+}
+
+/** Rows are `code`, class, meaning, remedy. Empty when the file is missing. */
+export function explanations(): ReadonlyMap<string, Explanation> {
   const file = PLACES.map((place) => fileURLToPath(new URL(place, import.meta.url))).find((path) => existsSync(path))
-  const text = file === undefined ? '' : readFileSync(file, 'utf8')
-  const sections = new Map<string, string>()
-  for (const part of text.split(/^### /m).slice(1)) {
-    const end = part.indexOf('\n')
-    sections.set(part.slice(0, end).trim(), part.slice(end).split(/^## /m)[0].trim())
+  const found = new Map<string, Explanation>()
+  for (const line of file === undefined ? [] : readFileSync(file, 'utf8').split('\n')) {
+    const [code, kind = '', meaning = '', remedy = ''] = line
+      .replace(/^\| | \|$/g, '')
+      .split(/ (?<!\\)\| /)
+      .map((cell) => cell.replaceAll('\\|', '|'))
+    const name = /^`([A-Z][A-Z0-9_]+)`$/.exec(code)?.[1]
+    if (name !== undefined) found.set(name, { class: kind, meaning, remedy })
   }
-  return sections
+  return found
 }

@@ -30,6 +30,10 @@ async function runCli() {
   }
   const { main } = await import(cli)
   process.exitCode = await main(process.argv.slice(2))
+  // What a user's module left open (a client, a timer) must not keep a command alive that has ended.
+  setInterval(() => {
+    if (process.stdout.writableLength === 0 && process.stderr.writableLength === 0) process.exit()
+  }, 1000).unref()
 }
 
 /** Beside this package, or else in the project of the person who runs it. */

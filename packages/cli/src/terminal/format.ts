@@ -43,7 +43,7 @@ export function formatLeft(ms: number): string {
   return s < 172_800 ? `about ${Math.round(s / 3600)} h` : `about ${Math.round(s / 86_400)} d`
 }
 
-/** Age, in whole units: it moves every second. @example formatAge(61_400) // => '1 min' */
+/** Age, in whole units: it moves every second. @example formatAge(130_000) // => '2 min' */
 export function formatAge(ms: number): string {
   const s = Math.max(0, ms) / 1000
   if (s < 9.95) return `${s.toFixed(1)} s`

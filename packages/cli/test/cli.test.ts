@@ -3,7 +3,7 @@ import { existsSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Project } from './testing/cli-process.ts'
+import { Project } from './cli-process.ts'
 
 let project: Project
 beforeEach(() => {
@@ -102,6 +102,15 @@ describe('millrace run', () => {
     first.process.kill('SIGINT')
     expect((await first.ended).code).toBe(130)
   }, 30_000)
+
+  test('runs on two worker threads, and what the module left open does not keep it alive', async () => {
+    project.write('averages.ts', `${flow()}\nsetInterval(() => {}, 1000)\n`)
+    const { code, stderr } = await project.run('run', 'averages.ts', '--workers', '2', '--no-metrics')
+    expect(stderr).toContain('running averages: 5 steps on 2 workers')
+    expect(stderr).toMatch(/40,000 records read .*, 120\s+written/)
+    expect(stderr).toContain('every record is accounted for')
+    expect(code).toBe(0)
+  })
 
   test('a failing callback ends it with 1, the step, the line of the user and the record', async () => {
     project.write(
@@ -263,6 +272,17 @@ test('a reader that leaves ends it quietly', async () => {
   const run = project.start('plan', 'averages.ts')
   run.process.stdout.destroy()
   expect(await run.ended).toMatchObject({ code: 0, stderr: '' })
+})
+
+test('a second Ctrl-C ends a run at once', async () => {
+  project.write('averages.ts', slow.replace('return x', 'while (r.value > 5_000) {} return x'))
+  const run = project.start('run', 'averages.ts', '--no-metrics')
+  await run.saying('running averages')
+  await sleep(1_000)
+  run.process.kill('SIGINT')
+  await run.saying('SIGINT: committing')
+  run.process.kill('SIGINT')
+  expect((await run.ended).code).toBe(130)
 })
 
 test('help, version and error codes are answers', async () => {
