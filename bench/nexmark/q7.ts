@@ -1,0 +1,47 @@
+/**
+ * Nexmark q7, highest bid: the bids with the highest price of each 10 seconds.
+ *
+ * The original joins the highest price of a window with the bids of [start, end], the end included: a bid exactly on the
+ * boundary comes out for the window before it too when its price equals that window's highest. Instead of holding every
+ * bid for a join, this flow holds the highest ones only; a bid on the boundary visits the window before as a guest.
+ */
+import { jsonLines } from '@millrace/connectors/file'
+import { aggregate, dataflow, tumbling } from 'millrace'
+import type { Bid } from './generator.ts'
+import { bids } from './source.ts'
+import { workload } from './workload.ts'
+
+export type HighBid = Pick<Bid, 'auction' | 'bidder' | 'price' | 'dateTime'>
+
+interface Highest {
+  price: number
+  bids: HighBid[]
+  guests: HighBid[]
+}
+
+const highest = aggregate({
+  create: (): Highest => ({ price: 0, bids: [], guests: [] }),
+  add(acc, bid: HighBid, time) {
+    if (time < bid.dateTime) acc.guests.push(bid)
+    else if (bid.price === acc.price) acc.bids.push(bid)
+    else if (bid.price > acc.price) {
+      acc.price = bid.price
+      acc.bids = [bid]
+    }
+    return acc
+  },
+  result: ({ price, bids, guests }) => [...bids, ...guests.filter((guest) => guest.price === price)],
+})
+
+export const q7 = dataflow('nexmark-q7')
+
+const source = bids({ events: workload.events, fields: ['auction', 'bidder', 'price', 'dateTime'] })
+const all = q7.source('bids', source, { time: (bid) => bid.dateTime, disorder: '4s' })
+const guests = all.filter((bid) => bid.dateTime % 10_000 === 0).withTime((bid) => bid.dateTime - 1)
+
+all
+  .union(guests)
+  .windowAll(tumbling('10s'))
+  .aggregate('highest bids', { bids: highest })
+  .flatMap((window) => window.bids)
+  .sink('highest', jsonLines({ path: workload.output }))
