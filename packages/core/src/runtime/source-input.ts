@@ -213,17 +213,19 @@ export class SourceInput {
 
   #read(partition: Partition): void {
     if (partition.isReading || partition.isEnded || partition.ready !== undefined || this.#isStopped) return
-    partition.isPaused = partition.watermark > this.#alignment.slowest() + this.#settings.alignMs
-    if (partition.isPaused) {
-      this.#host.wakeAt(this.#host.ports.clock.now() + ALIGN_CHECK_MS)
-      return
-    }
     const until = this.#until
     if (
       until !== undefined &&
       hasPassed(until, this.node.name, partition.name, partition.position, partition.watermark)
     ) {
+      if (partition.hasPassed) return
       partition.hasPassed = true
+      this.#advance()
+      return
+    }
+    partition.isPaused = partition.watermark > this.#alignment.slowest() + this.#settings.alignMs
+    if (partition.isPaused) {
+      this.#host.wakeAt(this.#host.ports.clock.now() + ALIGN_CHECK_MS)
       return
     }
     const left =
@@ -385,6 +387,7 @@ export class SourceInput {
   #advance(): void {
     let watermark = Number.POSITIVE_INFINITY
     let furthest = Number.NEGATIVE_INFINITY
+    let slowest = Number.NaN
     let active = 0
     let open = 0
     for (const p of this.#partitions) {
@@ -394,8 +397,10 @@ export class SourceInput {
       if (p.isIdle) continue
       active++
       if (p.watermark < watermark) watermark = p.watermark
+      // One that has come as far as this run reads does not move again: waiting for it would never end.
+      if (!p.hasPassed && !(p.watermark >= slowest)) slowest = p.watermark
     }
-    this.#alignment.publish(this.#slot, active === 0 ? Number.NaN : watermark)
+    this.#alignment.publish(this.#slot, slowest)
     const isIdle = open > 0 && active === 0
     if (isIdle) watermark = furthest
     if (!isIdle && this.#isIdle) this.#sendIdle(false)
