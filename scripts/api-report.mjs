@@ -10,8 +10,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import ts from 'typescript'
-import { root } from './lib/node.mjs'
 import { workspacePackages } from './lib/packages.mjs'
+import { root } from './lib/paths.mjs'
 
 const folder = path.join(root, 'api')
 

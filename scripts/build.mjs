@@ -3,8 +3,8 @@
 import { spawnSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import path from 'node:path'
-import { root } from './lib/node.mjs'
 import { workspacePackages } from './lib/packages.mjs'
+import { root } from './lib/paths.mjs'
 
 const tsc = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc')
 

@@ -22,7 +22,7 @@ import {
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { root } from './lib/node.mjs'
+import { root } from './lib/paths.mjs'
 
 /**
  * @typedef {object} Job

@@ -6,8 +6,9 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { npmCli, root } from './lib/node.mjs'
+import { npmCli } from './lib/npm.mjs'
 import { workspacePackages } from './lib/packages.mjs'
+import { root } from './lib/paths.mjs'
 
 const target = path.join(root, '.pack')
 /** @type {string[]} */

@@ -1,21 +1,24 @@
 // Everything a change must pass, as a table of steps:
 //
-//   npm run verify [-- --without STEP] [--report FILE]
+//   npm run verify [-- --without STEP] [--with STEP] [--report FILE]
 //
-// Every step runs, also after a failure; the exit code is non-zero when one failed. --report writes the outcomes
-// for scripts/total.mjs.
+// Every step runs, also after a failure; the exit code is non-zero when one failed. A step marked `onRequest` runs only
+// --with its name; CI asks for it. --report writes the outcomes for scripts/total.mjs.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
-import path from 'node:path'
+import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { root } from './lib/node.mjs'
+import { root } from './lib/paths.mjs'
 
 const { values } = parseArgs({
-  options: { without: { type: 'string', multiple: true, default: [] }, report: { type: 'string' } },
+  options: {
+    without: { type: 'string', multiple: true, default: [] },
+    with: { type: 'string', multiple: true, default: [] },
+    report: { type: 'string' },
+  },
 })
 
-/** @type {{ name: string, what: string, args: string[], needs?: string }[]} Each is run with this Node. */
+/** @type {{ name: string, what: string, args: string[], onRequest?: boolean }[]} Each is run with this Node. */
 const steps = [
   { name: 'style', what: 'format and lint', args: ['node_modules/@biomejs/biome/bin/biome', 'check', '.'] },
   { name: 'types', what: 'strict type check of everything', args: ['node_modules/typescript/bin/tsc', '-p', '.'] },
@@ -28,18 +31,34 @@ const steps = [
     name: 'simulation',
     what: '200 seeds',
     args: ['--conditions=millrace-source', 'simulation/main.ts', '--seeds', '200'],
-    needs: 'simulation/main.ts',
   },
   { name: 'unused', what: 'unused files, exports, dependencies', args: ['node_modules/knip/bin/knip.js'] },
   { name: 'packages', what: 'build, content, publint, attw, a consumer', args: ['scripts/pack.mjs'] },
+  {
+    name: 'node22',
+    what: 'tests of packages and examples with the newest Node 22',
+    args: [
+      'scripts/with-node.mjs',
+      '--node',
+      '22',
+      'node',
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      'packages',
+      'examples',
+    ],
+    onRequest: true,
+  },
 ]
 
-const unknown = values.without.filter((name) => !steps.some((step) => step.name === name))
-if (unknown.length > 0)
-  throw new Error(`--without ${unknown.join(', ')}: the steps are ${steps.map(({ name }) => name).join(', ')}`)
+const unknown = [...values.without, ...values.with].filter((name) => !steps.some((step) => step.name === name))
+if (unknown.length > 0) {
+  console.error(`verify: no step ${unknown.join(', ')}. There are ${steps.map(({ name }) => name).join(', ')}.`)
+  process.exit(2)
+}
 
-const chosen = steps.filter(({ name, needs }) => {
-  return !values.without.includes(name) && (needs === undefined || existsSync(path.join(root, needs)))
+const chosen = steps.filter(({ name, onRequest = false }) => {
+  return !values.without.includes(name) && (!onRequest || values.with.includes(name))
 })
 const outcomes = chosen.map(({ name, what, args }) => {
   console.log(`\n== ${name}: ${what}`)

@@ -1,23 +1,28 @@
 // Runs a command with a Node this project supports and with its dependencies installed:
 //
-//   node scripts/with-node.mjs CMD [ARG...]
+//   node scripts/with-node.mjs [--node MAJOR] CMD [ARG...]
 //
 // Runs on Node 18. When the Node at hand is too old, a newer one comes from the npm registry into .node/ (ignored).
-// `node` and `npm` as CMD mean that Node, and the npm of the machine run by it.
+// --node asks for the newest of one major version instead. `node` and `npm` as CMD mean that Node, and the npm of the machine run by it.
 
 import { pathToFileURL } from 'node:url'
 import { ensureDependencies } from './lib/dependencies.mjs'
-import { ensureNode, environmentFor, npmCli } from './lib/node.mjs'
+import { ensureNode, environmentFor, nodeOfMajor } from './lib/node.mjs'
+import { npmCli } from './lib/npm.mjs'
 import { passThrough } from './lib/pass-through.mjs'
 
 /**
  * Never returns normally: this process ends the way the command ended.
  * @param {string[]} command
+ * @param {number} [major] the newest Node of this major version
  */
-export async function withNode(command) {
+export async function withNode(command, major) {
   let node
   try {
-    node = await ensureNode()
+    node =
+      major === undefined
+        ? await ensureNode()
+        : await nodeOfMajor(major, `Node ${major} is asked for`, 'without it this check cannot run')
     // `npm ...` is how dependencies are changed, so it must not be preceded by an installation.
     if (command[0] !== 'npm') await ensureDependencies(node)
   } catch (error) {
@@ -32,9 +37,11 @@ export async function withNode(command) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  if (process.argv.length < 3) {
-    console.error('usage: node scripts/with-node.mjs CMD [ARG...]')
+  const args = process.argv.slice(2)
+  const major = args[0] === '--node' ? Number(args.splice(0, 2)[1]) : undefined
+  if (args.length === 0 || Number.isNaN(major)) {
+    console.error('usage: node scripts/with-node.mjs [--node MAJOR] CMD [ARG...]')
     process.exit(2)
   }
-  await withNode(process.argv.slice(2))
+  await withNode(args, major)
 }

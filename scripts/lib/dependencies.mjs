@@ -1,10 +1,16 @@
-// Installs the project's dependencies when node_modules does not match package-lock.json.
+// Installs the project's dependencies when node_modules does not match package-lock.json. Runs on Node 18.
 
-import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { withLock } from './lock.mjs'
-import { cleanNpmEnvironment, npmCli, root } from './node.mjs'
+import { runNpm } from './npm.mjs'
+import { root } from './paths.mjs'
+
+const wantedFile = path.join(root, 'package-lock.json')
+/** npm leaves it as the last act of an installation, so an interrupted one counts as none. */
+const installedFile = path.join(root, 'node_modules', '.package-lock.json')
+const stampFile = path.join(root, 'node_modules', '.millrace-installed')
 
 /** @param {string} node the Node that runs npm */
 export async function ensureDependencies(node) {
@@ -12,29 +18,29 @@ export async function ensureDependencies(node) {
   await withLock('npm', () => {
     if (isInstalled()) return
     console.error('millrace: installing dependencies (npm ci)')
-    const env = { ...cleanNpmEnvironment(), PATH: path.dirname(node) + path.delimiter + (process.env.PATH ?? '') }
-    const npm = spawnSync(node, [npmCli(), 'ci', '--loglevel=error'], {
-      cwd: root,
-      stdio: ['ignore', 'ignore', 'inherit'],
-      env,
-    })
-    if (npm.status !== 0)
-      throw new Error(
-        'npm ci failed (its messages are above). An npm registry must be reachable for the first installation.',
-      )
+    runNpm(node, ['ci'], root)
+    // npm leaves out what belongs to a workspace that is not in this checkout. Without the stamp every command would
+    // install again, also beside commands that are running.
+    writeFileSync(stampFile, stamp())
   })
 }
 
-/**
- * Compares with the copy of the lock file that npm leaves in node_modules as the last act of an installation, so an
- * interrupted one counts as none, and `npm install x` by hand needs no second one.
- */
 function isInstalled() {
-  const installedFile = path.join(root, 'node_modules', '.package-lock.json')
   if (!existsSync(installedFile)) return false
+  return (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp()) || holdsAllWanted()
+}
+
+/** Names both lock files: `npm install x` by hand changes the second. */
+function stamp() {
+  return [wantedFile, installedFile]
+    .map((file) => createHash('sha256').update(readFileSync(file)).digest('hex'))
+    .join('\n')
+}
+
+/** After `npm install x` by hand, nothing needs installing either. */
+function holdsAllWanted() {
   const installed = packages(installedFile)
-  const wanted = packages(path.join(root, 'package-lock.json'))
-  return Object.entries(wanted).every(([where, { version, integrity, optional, link }]) => {
+  return Object.entries(packages(wantedFile)).every(([where, { version, integrity, optional, link }]) => {
     const found = installed[where]
     if (where === '' || link || !where.includes('node_modules/')) return true
     if (found === undefined) return optional === true

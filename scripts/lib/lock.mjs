@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { toolFolder } from './node.mjs'
+import { toolFolder } from './paths.mjs'
 
 const POLL_MS = 200
 const PATIENCE_MS = 15 * 60_000
@@ -16,10 +16,10 @@ export async function withLock(name, work) {
   mkdirSync(toolFolder, { recursive: true })
   const file = path.join(toolFolder, `${name}.lock`)
   for (let waitedMs = 0; !take(file); waitedMs += POLL_MS) {
-    if (waitedMs === 0) console.error(`millrace: waiting for process ${holder(file)}, which is installing`)
+    if (waitedMs === 0) console.error(`millrace: waiting for ${describe(holder(file))}, which is installing`)
     if (waitedMs > PATIENCE_MS)
       throw new Error(
-        `still locked after ${PATIENCE_MS / 60_000} minutes by process ${holder(file)}. If it is not installing, delete ${file}.`,
+        `still locked after ${PATIENCE_MS / 60_000} minutes by ${describe(holder(file))}. If it is not installing, delete ${file}.`,
       )
     await sleep(POLL_MS)
   }
@@ -66,6 +66,11 @@ function holder(file) {
   } catch {
     return null
   }
+}
+
+/** @param {number | null} pid */
+function describe(pid) {
+  return pid === null ? 'another process' : `process ${pid}`
 }
 
 /** @param {number} pid */

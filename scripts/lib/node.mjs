@@ -1,13 +1,11 @@
-// Finds or fetches a Node that satisfies `engines`, and the npm to go with it.
+// Finds or fetches a Node that satisfies `engines`. Runs on Node 18.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { withLock } from './lock.mjs'
-
-export const root = fileURLToPath(new URL('../../', import.meta.url))
-export const toolFolder = path.join(root, '.node')
+import { npmCli, runNpm } from './npm.mjs'
+import { root, toolFolder } from './paths.mjs'
 
 const SUPPORTED = '22.22 or later of 22, or 24.6 and later'
 const FETCHED_MAJOR = 24
@@ -24,66 +22,58 @@ export function isSupported(version) {
 /** @returns {Promise<string>} path of a supported Node: this one, or one fetched once into .node/ */
 export async function ensureNode() {
   if (isSupported(process.versions.node)) return process.execPath
+  return await nodeOfMajor(
+    FETCHED_MAJOR,
+    `Node ${process.versions.node} is too old (needs ${SUPPORTED})`,
+    'or put a supported Node first on PATH',
+  )
+}
+
+/**
+ * The newest Node of a major version, fetched once into .node/.
+ * @param {number} major
+ * @param {string} why it is needed, for messages
+ * @param {string} otherwise what else would do
+ * @returns {Promise<string>} its path
+ */
+export async function nodeOfMajor(major, why, otherwise) {
+  if (Number(process.versions.node.split('.')[0]) === major && isSupported(process.versions.node))
+    return process.execPath
   const name = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`
-  const folder = path.join(toolFolder, `${name}-${FETCHED_MAJOR}`)
+  const folder = path.join(toolFolder, `${name}-${major}`)
   const binary = path.join(folder, 'node_modules', name, 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
-  if (!existsSync(binary)) {
-    await withLock('node', () => {
-      if (!existsSync(binary)) fetchNode(name, folder, binary)
-    })
-  }
+  if (existsSync(binary)) return binary
+  await withLock('node', () => {
+    if (existsSync(binary)) return
+    console.error(`millrace: ${why}; fetching ${name}@${major} from npm (once, about 200 MB)`)
+    try {
+      fetchNode(`${name}@${major}`, folder, binary)
+    } catch (error) {
+      throw new Error(`no Node ${major}: ${error instanceof Error ? error.message : error}\n${why}; ${otherwise}.`)
+    }
+  })
   return binary
 }
 
 /**
  * Installs beside the final place and renames, so that an interrupted download is never taken for a Node.
- * @param {string} name @param {string} folder @param {string} binary
+ * @param {string} wanted @param {string} folder @param {string} binary
  */
-function fetchNode(name, folder, binary) {
-  console.error(
-    `millrace: Node ${process.versions.node} is too old; fetching Node ${FETCHED_MAJOR} as ${name} from npm (once, about 200 MB)`,
-  )
+function fetchNode(wanted, folder, binary) {
   const work = `${folder}.${process.pid}.tmp`
-  rmSync(work, { recursive: true, force: true })
-  mkdirSync(work, { recursive: true })
-  writeFileSync(path.join(work, 'package.json'), '{ "private": true }\n')
-  const args = [npmCli(), 'install', `${name}@${FETCHED_MAJOR}`, '--ignore-scripts', '--no-audit', '--no-fund']
-  const npm = spawnSync(process.execPath, args, {
-    cwd: work,
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: cleanNpmEnvironment(),
-  })
-  const fetched = path.join(work, path.relative(folder, binary))
-  const probe = npm.status === 0 ? spawnSync(fetched, ['--version'], { encoding: 'utf8' }) : null
-  if (probe?.status !== 0) {
+  try {
     rmSync(work, { recursive: true, force: true })
-    const what =
-      probe === null
-        ? 'npm could not install it'
-        : `it does not start here (${probe.error?.message ?? probe.stderr.trim()})`
-    throw new Error(
-      `Node ${process.versions.node} is too old (needs ${SUPPORTED}) and fetching ${name}@${FETCHED_MAJOR} failed: ${what}. ` +
-        'Connect to an npm registry once, or put a supported Node first on PATH.',
-    )
+    mkdirSync(work, { recursive: true })
+    writeFileSync(path.join(work, 'package.json'), '{ "private": true }\n')
+    runNpm(process.execPath, ['install', wanted, '--ignore-scripts'], work)
+    const probe = spawnSync(path.join(work, path.relative(folder, binary)), ['--version'], { encoding: 'utf8' })
+    if (probe.status !== 0)
+      throw new Error(`${wanted} does not start here (${probe.error?.message ?? probe.stderr.trim()}).`)
+    rmSync(folder, { recursive: true, force: true })
+    renameSync(work, folder)
+  } finally {
+    rmSync(work, { recursive: true, force: true })
   }
-  rmSync(folder, { recursive: true, force: true })
-  renameSync(work, folder)
-}
-
-/** @returns {string} the npm-cli.js of the npm that started us, or of the first npm on PATH */
-export function npmCli() {
-  const given = process.env.npm_execpath
-  if (given !== undefined && path.basename(given) === 'npm-cli.js' && existsSync(given)) return given
-  for (const folder of (process.env.PATH ?? '').split(path.delimiter)) {
-    if (folder === '') continue
-    const beside = path.join(folder, 'node_modules', 'npm', 'bin', 'npm-cli.js')
-    if (existsSync(beside)) return beside
-    const link = path.join(folder, 'npm')
-    if (existsSync(link) && path.basename(realpathSync(link)) === 'npm-cli.js') return realpathSync(link)
-    const library = path.join(folder, '..', 'lib', 'node_modules', 'npm', 'bin', 'npm-cli.js')
-    if (existsSync(link) && existsSync(library)) return library
-  }
-  throw new Error('no npm on PATH. Install Node with npm, then run this again.')
 }
 
 /**
@@ -100,20 +90,4 @@ export function environmentFor(node) {
     npm_node_execpath: node,
     npm_execpath: npm,
   }
-}
-
-/** npm exports its own settings to scripts; a nested npm in another folder must not take them for its own. */
-export function cleanNpmEnvironment() {
-  const env = { ...process.env }
-  for (const name of [
-    'npm_config_local_prefix',
-    'npm_config_prefix',
-    'npm_config_workspace',
-    'npm_config_workspaces',
-    'npm_command',
-    'INIT_CWD',
-  ]) {
-    delete env[name]
-  }
-  return env
 }

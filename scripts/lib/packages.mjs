@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { root } from './node.mjs'
+import { root } from './paths.mjs'
 
 /**
  * @typedef {{ name: string, folder: string, manifest: Manifest }} Package

@@ -3,7 +3,8 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { withLock } from '../../scripts/lib/lock.mjs'
-import { isSupported, toolFolder } from '../../scripts/lib/node.mjs'
+import { isSupported } from '../../scripts/lib/node.mjs'
+import { toolFolder } from '../../scripts/lib/paths.mjs'
 import { root } from './source-files.ts'
 
 const withNode = path.join(root, 'scripts/with-node.mjs')
