@@ -3,11 +3,32 @@
  * share the first place all come out.
  */
 import { jsonLines } from '@millrace/connectors/file'
-import { aggregate, count, dataflow, hopping, tumbling, type WindowBounds } from 'millrace'
+import { aggregate, count, dataflow, hopping, type Stream, tumbling, type WindowBounds } from 'millrace'
 import { bids } from './source.ts'
 import { workload } from './workload.ts'
 
-export interface AuctionBids {
+export interface HotAuction {
+  readonly auction: number
+  readonly num: number
+  readonly start: number
+  readonly end: number
+}
+
+export function hottestAuctions(bids: Stream<{ readonly auction: number }>): Stream<HotAuction> {
+  return (
+    bids
+      .keyBy((bid) => bid.auction)
+      .window(hopping('10s', '2s'))
+      .aggregate('bids per auction', { num: count() })
+      // Results of a window have the time of its end, less 1 ms: those of one hop lie alone in a window of 2 seconds.
+      .windowAll(tumbling('2s'))
+      .aggregate('hottest', { auctions: largest })
+      .flatMap((hop) => hop.auctions)
+      .map(({ key, window, num }) => ({ auction: key, num, start: window.start, end: window.end }))
+  )
+}
+
+interface AuctionCount {
   readonly key: number
   readonly window: WindowBounds
   readonly num: number
@@ -15,8 +36,8 @@ export interface AuctionBids {
 
 /** The rows with the largest `num`: one, or several that share it. */
 const largest = aggregate({
-  create: (): AuctionBids[] => [],
-  add(best, row: AuctionBids) {
+  create: (): AuctionCount[] => [],
+  add(best, row: AuctionCount) {
     if (best.length === 0 || row.num > best[0].num) return [row]
     if (row.num === best[0].num) best.push(row)
     return best
@@ -29,12 +50,5 @@ export const q5 = dataflow('nexmark-q5')
 const source = bids({ events: workload.events, fields: ['auction', 'dateTime'] })
 
 q5.source('bids', source, { time: (bid) => bid.dateTime, disorder: '4s' })
-  .keyBy((bid) => bid.auction)
-  .window(hopping('10s', '2s'))
-  .aggregate('bids per auction', { num: count() })
-  // Results of a window have the time of its end, less 1 ms: those of one hop lie alone in a window of 2 seconds.
-  .windowAll(tumbling('2s'))
-  .aggregate('hottest auctions', { auctions: largest })
-  .flatMap((hop) => hop.auctions)
-  .map(({ key, window, num }) => ({ auction: key, num, start: window.start, end: window.end }))
+  .apply(hottestAuctions)
   .sink('hot items', jsonLines({ path: workload.output }))

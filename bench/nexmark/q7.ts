@@ -6,12 +6,21 @@
  * bid for a join, this flow holds the highest ones only; a bid on the boundary visits the window before as a guest.
  */
 import { jsonLines } from '@millrace/connectors/file'
-import { aggregate, dataflow, tumbling } from 'millrace'
+import { aggregate, dataflow, type Stream, tumbling } from 'millrace'
 import type { Bid } from './generator.ts'
 import { bids } from './source.ts'
 import { workload } from './workload.ts'
 
 export type HighBid = Pick<Bid, 'auction' | 'bidder' | 'price' | 'dateTime'>
+
+export function highestBids(bids: Stream<HighBid>): Stream<HighBid> {
+  const guests = bids.filter((bid) => bid.dateTime % 10_000 === 0).withTime((bid) => bid.dateTime - 1)
+  return bids
+    .union(guests)
+    .windowAll(tumbling('10s'))
+    .aggregate('highest bids', { bids: highest })
+    .flatMap((window) => window.bids)
+}
 
 interface Highest {
   price: number
@@ -36,12 +45,7 @@ const highest = aggregate({
 export const q7 = dataflow('nexmark-q7')
 
 const source = bids({ events: workload.events, fields: ['auction', 'bidder', 'price', 'dateTime'] })
-const all = q7.source('bids', source, { time: (bid) => bid.dateTime, disorder: '4s' })
-const guests = all.filter((bid) => bid.dateTime % 10_000 === 0).withTime((bid) => bid.dateTime - 1)
 
-all
-  .union(guests)
-  .windowAll(tumbling('10s'))
-  .aggregate('highest bids', { bids: highest })
-  .flatMap((window) => window.bids)
+q7.source('bids', source, { time: (bid) => bid.dateTime, disorder: '4s' })
+  .apply(highestBids)
   .sink('highest', jsonLines({ path: workload.output }))

@@ -2,9 +2,13 @@
 import type { Reading } from './rows.ts'
 
 /** Results are handed on in groups, as the engine does. */
-class Out {
+export class Out {
   rows: unknown[] = []
   total = 0
+
+  get count(): number {
+    return this.total + this.rows.length
+  }
 
   push(row: unknown): void {
     this.rows.push(row)
@@ -77,6 +81,7 @@ export function hopping(rows: readonly Reading[], sizeMs: number, slideMs: numbe
       add(window, row)
     }
   }
+  for (const [start, window] of windows) for (const [key, acc] of window) out.push({ key, start, ...acc })
   return out
 }
 
@@ -93,6 +98,7 @@ export function sessions(rows: readonly Reading[], gapMs: number): Out {
     if (known !== undefined) out.push({ key: row.key, ...known })
     open.set(row.key, { start: row.at, last: row.at, n: 1 })
   }
+  for (const [key, session] of open) out.push({ key, ...session })
   return out
 }
 
@@ -106,6 +112,7 @@ export function countWindows(rows: readonly Reading[], size: number): Out {
     out.push({ key: row.key, ...acc })
     open.delete(row.key)
   }
+  for (const [key, acc] of open) out.push({ key, ...acc })
   return out
 }
 

@@ -24,7 +24,7 @@ export interface OperatorCase {
   readonly group: 'stateless' | 'windows' | 'keyed state' | 'joins'
   /** `side` is a second stream with every tenth reading. */
   build(input: Stream<Reading>, side: () => Stream<Reading>): Stream<unknown>
-  byHand?(rows: readonly Reading[]): unknown
+  byHand?(rows: readonly Reading[]): hand.Out
   readonly input?: 'columns'
   readonly loops?: 'interpreted'
   /** Reads the side stream too. */

@@ -82,7 +82,7 @@ async function run(build: OperatorCase['build'], round: number, name = 'full'): 
   return (cpuMs * 1e6) / inputs
 }
 
-async function byHand(work: (rows: readonly Reading[]) => unknown): Promise<number> {
+async function byHand(work: NonNullable<OperatorCase['byHand']>): Promise<number> {
   const { cpuMs } = await measureCpu(async () => work(rows))
   return (cpuMs * 1e6) / inputs
 }
