@@ -39,7 +39,7 @@ function documentedFor(folder: string): Set<string> {
   return new Set(rowsOf(folder).map((row) => row[0].replaceAll('`', '')))
 }
 
-/** Codes in the sources of a package: what errors are made with, records rejected with, and `code` is set to. */
+/** Codes in the sources of a package: what errors are made with, records rejected with, what `code` is set to or may be. */
 function thrownBy(folder: string): Set<string> {
   const codes = new Set<string>()
   const add = (node: ts.Node | undefined): void => {
@@ -47,6 +47,10 @@ function thrownBy(folder: string): Set<string> {
     if (ts.isStringLiteral(node) && CODE.test(node.text)) codes.add(node.text)
     else if (ts.isConditionalExpression(node)) [node.whenTrue, node.whenFalse].forEach(add)
     else if (ts.isBinaryExpression(node)) [node.left, node.right].forEach(add)
+  }
+  const addTypes = (node: ts.Node): void => {
+    if (ts.isLiteralTypeNode(node) && ts.isStringLiteral(node.literal)) add(node.literal)
+    else ts.forEachChild(node, addTypes)
   }
   const visit = (node: ts.Node): void => {
     if (ts.isNewExpression(node) && /^(Usage|Operational|Invariant)Error$/.test(node.expression.getText()))
@@ -57,6 +61,7 @@ function thrownBy(folder: string): Set<string> {
       else if (/(^|\.)#?reject$/.test(called)) add(node.arguments[0])
     } else if (ts.isPropertyAssignment(node) && node.name.getText() === 'code') add(node.initializer)
     else if (ts.isVariableDeclaration(node) && node.name.getText() === 'code') add(node.initializer)
+    else if (ts.isParameter(node) && node.name.getText() === 'code') ts.forEachChild(node, addTypes)
     ts.forEachChild(node, visit)
   }
   for (const file of sourcePaths(`packages/${folder}/src`)) {
