@@ -13,8 +13,9 @@ export function dlq(sink: Sink<DeadLetter>): ErrorPolicy {
 }
 
 /**
- * Calls the function again, up to `times` more, then does what `otherwise` says (default 'fail'). Steps without state retry at
- * once, since they cannot wait; `mapAsync` has a retry of its own, with delays.
+ * Calls the function again, up to `times` more, then does what `otherwise` says (default 'fail'). Steps without state
+ * (map, filter, flatMap, keyBy, withTime, the time function of a source) retry at once, since they cannot wait;
+ * `mapAsync` waits between attempts; steps with state refuse it (`RETRY_STATEFUL`).
  * @throws UsageError `RETRY_TIMES` unless `times` is a whole number from 1 to 100
  * @example retry({ times: 2, otherwise: 'skip' }).type // => 'retry'
  */

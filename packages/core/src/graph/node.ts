@@ -143,6 +143,13 @@ export class Graph {
         { step: name },
       )
     }
+    if (options.spec.type === 'operator' && typeof options.onError === 'object' && options.onError.type === 'retry') {
+      throw new UsageError(
+        'RETRY_STATEFUL',
+        `step "${name}" (${options.kind}) cannot retry: its function may have changed state or emitted before it failed. Retry in a map before it or in mapAsync, or give it 'skip' or a dead-letter sink.`,
+        { step: name },
+      )
+    }
     const renamed = options.renamedFrom ?? []
     const node: GraphNode = {
       id,

@@ -1,7 +1,7 @@
 /**
  * What all window operators share: reading rows under the error policy, counting late ones, and emitting results.
  */
-import type { Batch } from '../batch/batch.ts'
+import { type Batch, describeOrigin } from '../batch/batch.ts'
 import type { CanonicalKey } from '../batch/key.ts'
 import { InvariantError, MillraceError } from '../errors.ts'
 import type { OperatorContext, Output } from '../graph/operator.ts'
@@ -90,14 +90,7 @@ export class WindowStep {
     if (thrown instanceof InvariantError || (thrown instanceof MillraceError && thrown.code.startsWith('STATE_'))) {
       throw thrown
     }
-    const origin = batch.origin
-    this.ctx.onError(
-      thrown,
-      batch.keep(i),
-      batch.times[i],
-      batch.keys?.[i],
-      origin === undefined ? undefined : `${origin.source}/${origin.partition}@${origin.at(i)}`,
-    )
+    this.ctx.onError(thrown, batch.keep(i), batch.times[i], batch.keys?.[i], describeOrigin(batch.origin, i))
   }
 
   /** Row `i` is too late for every window it belongs to. */

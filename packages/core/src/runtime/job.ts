@@ -16,6 +16,7 @@ import type { GraphNode } from '../graph/node.ts'
 import type { Plan } from '../graph/plan.ts'
 import type { StateIdentity } from '../state/identity.ts'
 import { Attempt } from './attempt.ts'
+import { compareEnds } from './compare-ends.ts'
 import {
   type FromWorker,
   fromPlain,
@@ -210,6 +211,7 @@ export class Job {
     const attempt = new Attempt(plan.workers)
     this.#attempt = attempt
     try {
+      if (manifest !== undefined) compareEnds(manifest, plan, this.options.allowDropped)
       await this.#evolve()
       if (savepoint === undefined) await this.#openCommitters()
       const assignments = await this.#assign()
@@ -318,7 +320,7 @@ export class Job {
 
   #nextCommit(epoch: number, snapshots: readonly WorkerSnapshot[], last: 'finished' | 'stopped' | undefined): Commit {
     const { plan, ports } = this.options
-    const sources: Record<string, Record<string, PartitionState>> = {}
+    const sources = this.#committedSources()
     const watermarks: Record<string, number> = {}
     for (const snapshot of snapshots) {
       for (const [step, states] of Object.entries(snapshot.sources)) sources[step] = { ...sources[step], ...states }
@@ -346,6 +348,17 @@ export class Job {
       ...(savepoint === undefined ? {} : { savepoint }),
       extra: { watermarks, isFinished: last === 'finished' },
     }
+  }
+
+  /** Positions of the last commit, under today's names: a partition that is away for a run keeps its own. */
+  #committedSources(): Record<string, Record<string, PartitionState>> {
+    const sources: Record<string, Record<string, PartitionState>> = {}
+    for (const { spec, name, renamedFrom } of this.options.plan.nodes) {
+      if (spec.type !== 'source') continue
+      const known = [name, ...renamedFrom].find((old) => this.#manifest?.sources[old] !== undefined)
+      if (known !== undefined) sources[name] = { ...this.#manifest?.sources[known] }
+    }
+    return sources
   }
 
   /** Publishes what the manifest's staged sinks hold; again and again gives the same target. */

@@ -4,8 +4,9 @@
  */
 import type { Batch } from '../batch/batch.ts'
 import type { SinkWriter } from '../connector.ts'
+import type { MillraceError } from '../errors.ts'
 import type { GraphNode } from '../graph/node.ts'
-import { StepCounter, type StepHost } from './operator-node.ts'
+import { connectorError, StepCounter, type StepHost } from './operator-node.ts'
 import type { Receiver } from './receiver.ts'
 
 export interface SinkPorts {
@@ -60,7 +61,12 @@ export class SinkNode implements Receiver {
 
   /** At a barrier: resolves when everything before it is with the target, or in the epoch's log. */
   async flush(): Promise<void> {
-    if (!this.#isStaged) await this.#writer.flush?.()
+    if (this.#isStaged) return
+    try {
+      await this.#writer.flush?.()
+    } catch (error) {
+      throw this.#failed(error)
+    }
   }
 
   async close(): Promise<void> {
@@ -70,14 +76,24 @@ export class SinkNode implements Receiver {
   #write(batch: Batch): void {
     const clock = this.#host.ports.clock
     const start = clock.monotonic()
-    const result = this.#writer.write(batch)
+    let result: ReturnType<SinkWriter<unknown>['write']>
+    try {
+      result = this.#writer.write(batch)
+    } catch (error) {
+      throw this.#failed(error)
+    }
     this.counter.add('busyMs', clock.monotonic() - start)
     if (result instanceof Promise) {
       this.#wait(
-        result.then((bytes) => {
-          this.counter.add('recordsOut', batch.length)
-          return bytes === undefined ? undefined : this.#stage(bytes as Uint8Array)
-        }),
+        result.then(
+          (bytes) => {
+            this.counter.add('recordsOut', batch.length)
+            return bytes === undefined ? undefined : this.#stage(bytes as Uint8Array)
+          },
+          (error: unknown) => {
+            throw this.#failed(error)
+          },
+        ),
       )
       return
     }
@@ -92,18 +108,21 @@ export class SinkNode implements Receiver {
     return this.#ports.stage(this.node.name, bytes)
   }
 
+  #failed(error: unknown): MillraceError {
+    return connectorError(error, 'SINK_FAILED', this.node.name)
+  }
+
   #wait(done: Promise<unknown>): void {
     this.#isWriting = true
     this.#since = this.#host.ports.clock.monotonic()
-    done.then(
-      () => {
+    done
+      .then(() => {
         this.counter.add('awaitMs', this.#host.ports.clock.monotonic() - this.#since)
         this.#isWriting = false
         const next = this.#waiting.shift()
         if (next !== undefined) this.#write(next)
         if (!this.#isWriting) this.#host.wake()
-      },
-      (error) => this.#ports.fail(error),
-    )
+      })
+      .catch((error: unknown) => this.#ports.fail(error))
   }
 }

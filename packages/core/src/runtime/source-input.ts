@@ -16,7 +16,7 @@ import type { PartitionCommit } from '../checkpoint/manifest.ts'
 import type { BadRecord, Position, SourceBatch, SourceReader } from '../connector.ts'
 import { InvariantError, OperationalError } from '../errors.ts'
 import type { GraphNode, SourceSettings } from '../graph/node.ts'
-import { applyErrorPolicy, StepCounter, type StepHost } from './operator-node.ts'
+import { applyErrorPolicy, connectorError, retrying, StepCounter, type StepHost } from './operator-node.ts'
 import type { Receiver } from './receiver.ts'
 import { hasPassed, rowsLeft, type Until } from './until.ts'
 
@@ -86,6 +86,7 @@ export class SourceInput {
   readonly node: GraphNode
   readonly counter: StepCounter
   readonly #settings: SourceSettings
+  readonly #time: SourceSettings['time']
   readonly #host: StepHost
   readonly #next: Receiver
   readonly #partitions: Partition[] = []
@@ -120,10 +121,12 @@ export class SourceInput {
     this.#alignment = alignment
     this.#slot = slot
     this.#dead = dead
-    this.#fail = fail
+    this.#fail = (error) => fail(connectorError(error, 'SOURCE_FAILED', node.name))
     this.#until = until
     this.#batchRows = batchRows
     this.counter = new StepCounter(host.counters, node.id)
+    const { time } = this.#settings
+    this.#time = time === 'processing' ? time : retrying(time, node.onError, this.counter)
   }
 
   add(name: string, reader: SourceReader<unknown>, saved: PartitionState | undefined): void {
@@ -301,7 +304,7 @@ export class SourceInput {
   #timed(partition: Partition, source: SourceBatch<unknown>, now: number): Batch {
     const rows = source.rows
     const count = rows.length
-    const time = this.#settings.time
+    const time = this.#time
     const origin: Origin = { source: this.node.name, partition: partition.name, at: (i) => source.at(i) }
     const isArray = Array.isArray(rows)
     const times = new Array<number>(count)

@@ -11,11 +11,11 @@
 import type { CanonicalKey } from '../batch/key.ts'
 import type { SinkWriter } from '../connector.ts'
 import { InvariantError } from '../errors.ts'
-import type { AnyFn, ErrorPolicy, GraphNode } from '../graph/node.ts'
+import type { GraphNode } from '../graph/node.ts'
 import type { Channel, Stage } from '../graph/plan.ts'
 import type { ChannelReader, ChannelWriter } from './channel.ts'
 import { compileChain, type InlineStep } from './fused.ts'
-import { applyErrorPolicy, OperatorNode, StepCounter, type StepHost } from './operator-node.ts'
+import { applyErrorPolicy, OperatorNode, retrying, StepCounter, type StepHost } from './operator-node.ts'
 import { PartialNode } from './partial-node.ts'
 import { fanOut, type Receiver } from './receiver.ts'
 import { SinkNode, type SinkPorts } from './sink-node.ts'
@@ -341,20 +341,4 @@ function consumersIn(stage: Stage): Map<GraphNode, Consumer[]> {
 function inlineStep(node: GraphNode, counter: StepCounter): InlineStep {
   if (node.spec.type !== 'inline') throw new InvariantError('CHAIN', `${node.name} is not an inline step`)
   return { op: node.spec.op, fn: retrying(node.spec.fn, node.onError, counter), step: node.name, at: node.at }
-}
-
-/** Inline steps cannot wait, so their retries follow at once. */
-function retrying(fn: AnyFn, policy: ErrorPolicy, counter: StepCounter): AnyFn {
-  if (policy.type !== 'retry') return fn
-  const times = policy.times
-  return (...args) => {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return fn(...args)
-      } catch (error) {
-        if (attempt >= times) throw error
-        counter.retried(1)
-      }
-    }
-  }
 }
