@@ -28,17 +28,17 @@ export const latency: Bench = {
       { workers: 2, pace: 'timer' },
       { workers: 1, pace: 'poll' },
     ]
-    const seconds = isFull ? 20 : 3
+    const seconds = isFull ? 10 : 3
     const results: Result[] = []
     for (const { workers, pace } of settings) {
       const args = ['--workers', String(workers), '--pace', pace, '--seconds', String(seconds)]
-      const runs = await repeat(isFull ? 5 : 1, () => measureInChild<LatencyRun>('latency/run.ts', args))
+      const runs = await repeat(isFull ? 3 : 1, () => measureInChild<LatencyRun>('latency/run.ts', args))
       results.push({ workers, pace, runs })
     }
     const floods: Result[] = []
     for (const workers of [1, 2]) {
       const args = ['--workers', String(workers), '--flood', '--seconds', isFull ? '40' : '10']
-      const runs = await repeat(isFull ? 5 : 1, () => measureInChild<LatencyRun>('latency/run.ts', args))
+      const runs = await repeat(isFull ? 3 : 1, () => measureInChild<LatencyRun>('latency/run.ts', args))
       floods.push({ workers, pace: 'timer', runs })
     }
     return { tables: [latencyTable(results), throughputTable(floods)], data: { results, floods } }

@@ -16,7 +16,7 @@ const GOALS: Readonly<Record<Query, { readonly perCore?: number; readonly floorN
 export const nexmark: Bench = {
   what: 'Nexmark q5 and q7: events/s and CPU per event, results checked',
   async measure(isFull) {
-    const events = isFull ? 10_000_000 : GOLDEN_EVENTS
+    const events = isFull ? 5_000_000 : GOLDEN_EVENTS
     const results = []
     for (const query of Object.keys(checks) as Query[]) {
       for (const workers of [1, 2]) {

@@ -129,18 +129,21 @@ export function counters(rows: readonly Reading[]): Out {
 
 export function dedupe(rows: readonly Reading[]): Out {
   const out = new Out()
-  const seen = new Map<number, number>()
+  // Two generations, so that old ids go all at once.
+  let young = new Map<number, number>()
+  let old = young
+  let turnAt = rows[0].at + 1000
   for (const row of rows) {
-    const id = row.id - (row.id % 2)
-    const before = seen.get(id)
-    if (before !== undefined && row.at - before < 1000) continue
-    seen.set(id, row.at)
-    out.push(row)
-    // Old ids lie first in a Map.
-    for (const [old, at] of seen) {
-      if (row.at - at < 2000) break
-      seen.delete(old)
+    if (row.at >= turnAt) {
+      old = young
+      young = new Map()
+      turnAt = row.at + 1000
     }
+    const id = row.id - (row.id % 2)
+    const before = young.get(id) ?? old.get(id)
+    if (before !== undefined && row.at - before < 1000) continue
+    young.set(id, row.at)
+    out.push(row)
   }
   return out
 }
