@@ -23,6 +23,13 @@ export interface QueryRun {
   readonly sums: Readonly<Record<string, number>>
 }
 
+/** Imported when the workload is known. */
+const flows: Readonly<Record<Query, () => Promise<Dataflow>>> = {
+  scan: async () => (await import('./scan.ts')).scan,
+  q5: async () => (await import('./q5.ts')).q5,
+  q7: async () => (await import('./q7.ts')).q7,
+}
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -39,9 +46,9 @@ const folder = mkdtempSync(join(tmpdir(), 'millrace-nexmark-'))
 try {
   const output = join(folder, 'results.jsonl')
   process.env.MILLRACE_NEXMARK = JSON.stringify({ events, output } satisfies Workload)
-  const module = (await import(`./${query}.ts`)) as Record<string, Dataflow>
+  const flow = await flows[query]()
   const { wallMs, cpuMs } = await measureCpu(() =>
-    module[query].run({
+    flow.run({
       state: join(folder, 'state'),
       workers,
       execution: values.execution as 'threads' | 'inline',
