@@ -2,29 +2,27 @@
  * The generic table: values by (key, sub), with the entries changed since the last delta remembered.
  *
  * Invariants:
- *  T1  The drops and dirty marks, applied to the state at the last delta, give the present state.
- *  T2  A mark is FRESH while the entry did not exist at the last delta: deleting it again leaves nothing to write.
- *  T3  Drops are written before entries; a group that is dropped and filled again has FRESH marks only.
+ *  T1  The drops and then the marked cells in order, applied to the state at the last delta, give the present state.
+ *  T2  A mark is fresh while the entry did not exist at the last delta: deleting it again leaves nothing to write.
+ *  T3  A cell is in the list of marked ones once, from its first change after a delta on. Of one address at most the last
+ *      cell there lives, so a deletion comes before what was set again.
  */
 import { ByteReader, type ByteWriter } from '../batch/bytes.ts'
 import type { CanonicalKey } from '../batch/key.ts'
 import { messageOf, OperationalError, UsageError } from '../errors.ts'
+import { CELL_BYTES, Cell, Cells, GROUP_BYTES, Mark, TIMED_CELL_BYTES, TimedCell } from './cells.ts'
 import { parse, stringify, taggedJson, UnsupportedValue } from './codec.ts'
 import { Expiry } from './expiry.ts'
 import { heapBytes } from './heap-size.ts'
 import type { StateIdentity } from './identity.ts'
-import { Nested, NO_SUB } from './nested.ts'
+import { NO_SUB } from './nested.ts'
 import { type Block, BlockKind, Op, type SectionWriter, wrote } from './section.ts'
 import type { Codec, Table, TableOptions } from './table.ts'
 
-const FRESH = 1
-const CHANGED = 2
-
-/** Measured heap of a map entry, and of a small map. */
-const MAP_ENTRY_BYTES = 38
-const MAP_BYTES = 180
 /** Sets between two samples of the value size, once there are some. */
 const SAMPLE_EVERY = 64
+/** Fewer traces of entries that came and went are not worth a sweep. */
+const SWEEP_MIN = 1024
 
 export type Accepts = (key: CanonicalKey, step: string) => boolean
 
@@ -33,9 +31,11 @@ export class EntryTable<V> implements Table<V> {
   readonly #step: string
   readonly #codec: Codec<V>
   readonly #subMajor: boolean
-  readonly #expiry: Expiry | undefined
-  readonly #entries = new Nested<V>()
-  readonly #dirty = new Nested<number>()
+  readonly #expiry: Expiry<V> | undefined
+  readonly #cells = new Cells<V>()
+  /** Cells changed since the last delta, and those gone again. */
+  #marked: Cell<V>[] = []
+  #gone = 0
   readonly #dropped = new Set<CanonicalKey>()
   readonly #grew: (bytes: number) => void
   #untilSample = 1
@@ -54,7 +54,7 @@ export class EntryTable<V> implements Table<V> {
   }
 
   get size(): number {
-    return this.#entries.size
+    return this.#cells.size
   }
 
   /** Estimate from samples of the values: within about a third for values of like size. */
@@ -69,62 +69,72 @@ export class EntryTable<V> implements Table<V> {
   }
 
   get(key: CanonicalKey, sub: CanonicalKey = NO_SUB): V | undefined {
-    return this.#subMajor ? this.#entries.get(sub, key) : this.#entries.get(key, sub)
+    return this.#find(key, sub)?.value
   }
 
   has(key: CanonicalKey, sub: CanonicalKey = NO_SUB): boolean {
-    return this.#subMajor ? this.#entries.has(sub, key) : this.#entries.has(key, sub)
+    return this.#find(key, sub) !== undefined
   }
 
   set(key: CanonicalKey, value: V, sub: CanonicalKey = NO_SUB, time?: number): void {
-    const outer = this.#subMajor ? sub : key
-    const inner = this.#subMajor ? key : sub
     if (--this.#untilSample === 0) this.#sample(key, sub, value)
-    const isNew = this.#entries.set(outer, inner, value)
-    const mark = this.#dirty.get(outer, inner)
-    if (mark === undefined) this.#dirty.set(outer, inner, isNew ? FRESH : CHANGED)
-    this.#expiry?.touch(outer, inner, time)
+    const cell = this.#find(key, sub)
+    if (cell === undefined) {
+      this.#marked.push(this.#add(key, sub, value, Mark.fresh, time))
+      return
+    }
+    cell.value = value
+    if (cell.mark === Mark.clean) {
+      cell.mark = Mark.changed
+      this.#marked.push(cell)
+    }
+    if (this.#expiry !== undefined) this.#expiry.touch(cell as TimedCell<V>, time)
   }
 
   delete(key: CanonicalKey, sub: CanonicalKey = NO_SUB): boolean {
-    return this.#subMajor ? this.#delete(sub, key) : this.#delete(key, sub)
+    const cell = this.#find(key, sub)
+    if (cell === undefined) return false
+    this.#remove(cell)
+    this.#expiry?.forget()
+    return true
   }
 
   group(outer: CanonicalKey): ReadonlyMap<CanonicalKey, V> | undefined {
-    return this.#entries.group(outer)
+    return this.#cells.group(outer)
   }
 
   deleteGroup(outer: CanonicalKey): void {
-    const group = this.#entries.group(outer)
-    const marks = this.#dirty.group(outer)
-    if (group === undefined && marks === undefined) return
-    let fresh = 0
-    marks?.forEach((mark) => {
-      if (mark === FRESH) fresh++
-    })
-    // Something of the group may be in the last delta unless every mark is FRESH and every entry is marked.
-    if (fresh !== (marks?.size ?? 0) || fresh !== (group?.size ?? 0)) this.#dropped.add(outer)
-    if (this.#expiry !== undefined) for (const inner of group?.keys() ?? []) this.#expiry.forget(outer, inner)
-    this.#entries.deleteGroup(outer)
-    this.#dirty.deleteGroup(outer)
-    if (this.#entries.size === 0) this.#measure()
+    let isStored = false
+    for (const cell of this.#cells.cellsOf(outer)) {
+      // The drop covers what the last delta has.
+      if (cell.mark !== Mark.fresh) isStored = true
+      this.#forget(cell)
+      this.#expiry?.forget()
+    }
+    if (isStored) this.#dropped.add(outer)
+    this.#cells.removeGroup(outer)
+    if (this.#cells.size === 0) this.#measure()
   }
 
   outers(): Iterable<CanonicalKey> {
-    return this.#entries.outers()
+    return this.#cells.outers()
   }
 
   forEach(visit: (key: CanonicalKey, sub: CanonicalKey, value: V) => void): void {
-    this.#entries.forEach(this.#subMajor ? (outer, inner, value) => visit(inner, outer, value) : visit)
+    this.#cells.forEach(
+      this.#subMajor
+        ? ({ outer, inner, value }) => visit(inner, outer, value)
+        : ({ outer, inner, value }) => visit(outer, inner, value),
+    )
   }
 
   expire(now: number, visit?: (key: CanonicalKey, sub: CanonicalKey, value: V) => void): number {
     let count = 0
-    this.#expiry?.expired(now, (outer, inner) => {
-      const value = this.#entries.get(outer, inner) as V
+    this.#expiry?.expired(now, (cell) => {
+      const { outer, inner, value } = cell
       if (this.#subMajor) visit?.(inner, outer, value)
       else visit?.(outer, inner, value)
-      this.#delete(outer, inner)
+      this.#remove(cell)
       count++
     })
     return count
@@ -132,7 +142,7 @@ export class EntryTable<V> implements Table<V> {
 
   /** Completed sections of all entries, or of the changes since the last delta. The caller cuts the last one. */
   *write(out: SectionWriter, all: boolean): Generator<Uint8Array> {
-    if (all ? this.size === 0 : this.#dirty.size === 0 && this.#dropped.size === 0) return
+    if (all ? this.size === 0 : this.#marked.length === this.#gone && this.#dropped.size === 0) return
     let w = this.#begin(out)
     if (!all) {
       for (const outer of this.#dropped) {
@@ -140,19 +150,16 @@ export class EntryTable<V> implements Table<V> {
         w.key(outer)
       }
     }
-    for (const [outer, inner] of (all ? this.#entries : this.#dirty).addresses()) {
-      const key = this.#subMajor ? inner : outer
-      const sub = this.#subMajor ? outer : inner
-      if (this.#entries.has(outer, inner)) {
-        w.u8(Op.set)
-        w.key(key)
-        w.key(sub)
-        if (this.#expiry !== undefined) w.f64(this.#expiry.timeOf(outer, inner))
-        this.#writeValue(w, key, sub, this.#entries.get(outer, inner) as V)
-      } else {
-        w.u8(Op.delete)
-        w.key(key)
-        w.key(sub)
+    for (const cell of all ? this.#cells : this.#marked) {
+      if (cell.mark === Mark.gone) continue
+      const key = this.#subMajor ? cell.inner : cell.outer
+      const sub = this.#subMajor ? cell.outer : cell.inner
+      w.u8(cell.mark === Mark.deleted ? Op.delete : Op.set)
+      w.key(key)
+      w.key(sub)
+      if (cell.mark !== Mark.deleted) {
+        if (this.#expiry !== undefined) w.f64(this.#expiry.timeOf(cell as TimedCell<V>))
+        this.#writeValue(w, key, sub, cell.value)
       }
       if (out.isFull) {
         out.end()
@@ -165,17 +172,18 @@ export class EntryTable<V> implements Table<V> {
 
   /** What was written is durable, or on its way: forget the marks. */
   clean(): void {
-    this.#dirty.clear()
+    for (const cell of this.#marked) if (cell.mark < Mark.deleted) cell.mark = Mark.clean
+    this.#marked = []
+    this.#gone = 0
     this.#dropped.clear()
     this.#measure()
   }
 
   /** Empties the table, as if nothing had been restored. */
   reset(): void {
-    this.#entries.forEach((outer, inner) => {
-      this.#expiry?.forget(outer, inner)
-    })
-    this.#entries.clear()
+    this.#expiry?.clear()
+    this.#cells.clear()
+    this.#marked = []
     this.clean()
   }
 
@@ -195,11 +203,9 @@ export class EntryTable<V> implements Table<V> {
       }
       const key = r.key()
       const sub = r.key()
-      const outer = this.#subMajor ? sub : key
-      const inner = this.#subMajor ? key : sub
       if (op === Op.delete) {
-        this.#entries.delete(outer, inner)
-        this.#expiry?.forget(outer, inner)
+        const cell = this.#find(key, sub)
+        if (cell !== undefined) this.#unread(cell)
         continue
       }
       const time = hasTimes ? r.f64() : Number.NaN
@@ -207,8 +213,13 @@ export class EntryTable<V> implements Table<V> {
       const data = r.bytes()
       if (!accepts(key, this.#step)) continue
       const value = this.#readValue(data, version)
-      this.#entries.set(outer, inner, value)
-      this.#expiry?.touch(outer, inner, Number.isNaN(time) ? undefined : time)
+      const cell = this.#find(key, sub)
+      const at = Number.isNaN(time) ? undefined : time
+      if (cell === undefined) this.#add(key, sub, value, Mark.clean, at)
+      else {
+        cell.value = value
+        this.#expiry?.touch(cell as TimedCell<V>, at)
+      }
       restored++
       if (this.#samples < 16 || restored % SAMPLE_EVERY === 0) this.#observeSize(key, sub, value)
       // Limits hold while restoring, too.
@@ -217,12 +228,38 @@ export class EntryTable<V> implements Table<V> {
     this.#measure()
   }
 
-  #delete(outer: CanonicalKey, inner: CanonicalKey): boolean {
-    if (!this.#entries.delete(outer, inner)) return false
-    if (this.#dirty.get(outer, inner) === FRESH) this.#dirty.delete(outer, inner)
-    else this.#dirty.set(outer, inner, CHANGED)
-    this.#expiry?.forget(outer, inner)
-    return true
+  #find(key: CanonicalKey, sub: CanonicalKey): Cell<V> | undefined {
+    return this.#subMajor ? this.#cells.find(sub, key) : this.#cells.find(key, sub)
+  }
+
+  #add(key: CanonicalKey, sub: CanonicalKey, value: V, mark: number, time: number | undefined): Cell<V> {
+    const outer = this.#subMajor ? sub : key
+    const inner = this.#subMajor ? key : sub
+    let cell: Cell<V>
+    if (this.#expiry === undefined) cell = new Cell(outer, inner, value, mark)
+    else this.#expiry.add((cell = new TimedCell(outer, inner, value, mark)) as TimedCell<V>, time)
+    this.#cells.add(cell)
+    return cell
+  }
+
+  #remove(cell: Cell<V>): void {
+    this.#cells.remove(cell)
+    if (cell.mark === Mark.clean || cell.mark === Mark.changed) {
+      if (cell.mark === Mark.clean) this.#marked.push(cell)
+      cell.mark = Mark.deleted
+      cell.value = undefined as V
+    } else this.#forget(cell)
+  }
+
+  /** The cell leaves no trace: it was never stored, or a drop covers it. */
+  #forget(cell: Cell<V>): void {
+    const isMarked = cell.mark !== Mark.clean
+    cell.mark = Mark.gone
+    // What is gone keeps nothing alive.
+    cell.value = undefined as V
+    if (!isMarked || ++this.#gone < SWEEP_MIN || this.#gone * 2 < this.#marked.length) return
+    this.#marked = this.#marked.filter((marked) => marked.mark !== Mark.gone)
+    this.#gone = 0
   }
 
   #begin(out: SectionWriter): ByteWriter {
@@ -251,20 +288,24 @@ export class EntryTable<V> implements Table<V> {
 
   #applyDrop(outer: CanonicalKey, subMajor: boolean, block: Block): void {
     const partial = subMajor && block.writer.keyed && block.writer.count > 1
-    const doomed: [CanonicalKey, CanonicalKey][] = []
+    const doomed: Cell<V>[] = []
     if (subMajor === this.#subMajor) {
-      for (const inner of this.#entries.group(outer)?.keys() ?? []) {
-        if (!partial || wrote(block.writer, inner)) doomed.push([outer, inner])
+      for (const cell of this.#cells.cellsOf(outer)) {
+        if (!partial || wrote(block.writer, cell.inner)) doomed.push(cell)
       }
     } else {
-      for (const [a, b] of this.#entries.addresses()) {
-        if (b === outer && (!partial || wrote(block.writer, a))) doomed.push([a, b])
+      for (const cell of this.#cells) {
+        if (cell.inner === outer && (!partial || wrote(block.writer, cell.outer))) doomed.push(cell)
       }
     }
-    for (const [a, b] of doomed) {
-      this.#entries.delete(a, b)
-      this.#expiry?.forget(a, b)
-    }
+    for (const cell of doomed) this.#unread(cell)
+  }
+
+  /** Takes a cell away that a later section deletes. */
+  #unread(cell: Cell<V>): void {
+    this.#cells.remove(cell)
+    this.#forget(cell)
+    this.#expiry?.forget()
   }
 
   #text(key: CanonicalKey, sub: CanonicalKey, value: V): string {
@@ -295,10 +336,9 @@ export class EntryTable<V> implements Table<V> {
   }
 
   #measure(): void {
-    // Entries, marks, and with a ttl a stamp and a place in a bucket for each entry.
-    const maps = this.#entries.size * (this.#expiry === undefined ? 1 : 3) + this.#dirty.size
-    const groups = this.#entries.groups * (this.#expiry === undefined ? 1 : 3) + this.#dirty.groups
-    const bytes = Math.round(maps * MAP_ENTRY_BYTES + groups * MAP_BYTES + this.#entries.size * this.#meanBytes)
+    const perEntry = (this.#expiry === undefined ? CELL_BYTES : TIMED_CELL_BYTES) + this.#meanBytes
+    const groups = this.#cells.groups * GROUP_BYTES
+    const bytes = Math.round(this.#cells.size * perEntry + groups + this.#marked.length * 8)
     const change = bytes - this.#bytes
     this.#bytes = bytes
     if (change !== 0) this.#grew(change)

@@ -1,6 +1,6 @@
 /**
  * Map of maps with a cheap case: an outer key whose only inner key is '' holds its value directly, without a map.
- * Tables, their dirty marks and their expiry stamps are made of it.
+ * What merges sections (RawStore) keeps them in it.
  */
 import type { CanonicalKey } from '../batch/key.ts'
 
