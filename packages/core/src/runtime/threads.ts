@@ -1,5 +1,5 @@
 /** Workers in threads: starts them, passes messages, reports the ones that die. */
-import { Worker } from 'node:worker_threads'
+import { Worker, type WorkerOptions } from 'node:worker_threads'
 import { OperationalError } from '../errors.ts'
 import type { Spawn, SpawnRequest, WorkerSet } from './job.ts'
 import { type FromWorker, fromPlain, toPlain } from './messages.ts'
@@ -39,6 +39,7 @@ export interface ThreadStart
 }
 
 const isSource = import.meta.url.endsWith('.ts')
+const sourceCondition = '--conditions=millrace-source'
 const entry = new URL(`./worker-thread${isSource ? '.ts' : '.js'}`, import.meta.url)
 
 export function threadWorkers(options: ThreadOptions): Spawn {
@@ -51,17 +52,17 @@ export function threadWorkers(options: ThreadOptions): Spawn {
       await Promise.all(threads.map((thread) => thread.terminate()))
     }
     const ready = Array.from({ length: request.plan.workers }, (_, index) => {
-      const thread = new Worker(entry, {
+      const thread = newThread({
         workerData: startData(options, request, shared, index),
-        execArgv: isSource ? withSourceCondition(process.execArgv) : process.execArgv,
         name: `millrace ${options.flow} ${index}`,
       })
       threads.push(thread)
       return new Promise<void>((resolve, reject) => {
         const died = (cause: unknown, why: string): void => {
-          if (isEnding) return
           const error = crashed(options.flow, index, cause, why)
+          // Also while ending: a worker that was not ready yet must not leave the start waiting for it.
           reject(error)
+          if (isEnding) return
           request.onExit(index, toPlain(error))
         }
         thread.on('message', (message: FromWorker) => {
@@ -119,9 +120,19 @@ function startData(options: ThreadOptions, request: SpawnRequest, shared: Shared
   }
 }
 
-function withSourceCondition(execArgv: readonly string[]): string[] {
-  const condition = '--conditions=millrace-source'
-  return execArgv.includes(condition) ? [...execArgv] : [...execArgv, condition]
+/**
+ * Threads inherit the flags of the process. They must not be handed over one by one: flags of V8 and of the whole process,
+ * such as --max-old-space-size, are refused then. Only a program that runs our sources without naming their condition
+ * needs that.
+ */
+function newThread(options: WorkerOptions): Worker {
+  if (!isSource || process.execArgv.includes(sourceCondition)) return new Worker(entry, options)
+  try {
+    return new Worker(entry, { ...options, execArgv: [...process.execArgv, sourceCondition] })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_WORKER_INVALID_EXEC_ARGV') throw error
+    return new Worker(entry, { ...options, execArgv: [sourceCondition] })
+  }
 }
 
 function crashed(flow: string, index: number, cause: unknown, why: string): OperationalError {
