@@ -27,6 +27,6 @@ export default defineConfig({
     execArgv: conditions.map((name) => `--conditions=${name}`),
     testTimeout: 15_000,
     hookTimeout: 30_000,
-    reporters: report === undefined ? ['default'] : ['default', new CountReporter(report)],
+    reporters: ['default', new CountReporter(report)],
   },
 })

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { edge, Graph } from '../graph/node.ts'
-import { cases } from '../testing/cases.ts'
+import { oracleCases } from '../testing/cases.ts'
 import { openOperator } from '../testing/operator-host.ts'
 import { at, end, watermark } from '../testing/timeline.ts'
 import { verifyOperator } from '../testing/verify-operator.ts'
@@ -113,6 +113,6 @@ test('any records in time, in any order and with restarts, give the last of each
       expect(got.sort()).toEqual(wanted.sort())
       expect(host.emittedLate + host.metrics.late + host.held).toBe(0)
     }),
-    { numRuns: cases(200) },
+    { numRuns: oracleCases(200) },
   )
 })

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { RowBatch } from '../batch/batch.ts'
 import { edge, Graph } from '../graph/node.ts'
 import type { Table } from '../state/table.ts'
-import { cases } from '../testing/cases.ts'
+import { oracleCases } from '../testing/cases.ts'
 import { openOperator } from '../testing/operator-host.ts'
 import { at, end, watermark } from '../testing/timeline.ts'
 import { verifyOperator } from '../testing/verify-operator.ts'
@@ -157,6 +157,6 @@ test('any records, batches, watermarks and restarts give what comparing with eve
       expect(got).toEqual(wanted)
       expect(host.take('late').length).toBeLessThanOrEqual(late)
     }),
-    { numRuns: cases(200) },
+    { numRuns: oracleCases(200) },
   )
 })

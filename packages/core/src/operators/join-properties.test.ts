@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { RowBatch } from '../batch/batch.ts'
 import type { CanonicalKey } from '../batch/key.ts'
 import { type Edge, edge, Graph, type GraphNode } from '../graph/node.ts'
-import { cases } from '../testing/cases.ts'
+import { oracleCases } from '../testing/cases.ts'
 import { type EmittedRow, openOperator } from '../testing/operator-host.ts'
 import { hopping, session, tumbling } from '../window/windows.ts'
 import { type AsOfInput, asOf } from './as-of.ts'
@@ -151,7 +151,7 @@ function nodeOn(make: (graph: Graph, from: (name: string) => Edge) => GraphNode)
 }
 
 function check<T>(inputs: number, options: fc.Arbitrary<T>, property: (play: Play, options: T) => void): void {
-  fc.assert(fc.property(playArbitrary(inputs), options, property), { numRuns: cases(60) })
+  fc.assert(fc.property(playArbitrary(inputs), options, property), { numRuns: oracleCases(60) })
 }
 
 describe('a join equals nested loops for any disorder, batches and restarts', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { edge, Graph } from '../graph/node.ts'
-import { cases } from '../testing/cases.ts'
+import { oracleCases } from '../testing/cases.ts'
 import { openOperator } from '../testing/operator-host.ts'
 import { at, end, watermark } from '../testing/timeline.ts'
 import { verifyOperator } from '../testing/verify-operator.ts'
@@ -81,6 +81,6 @@ test('any records in time for the watermark pass as the search through all that 
         host.watermark(mark)
       }
     }),
-    { numRuns: cases(400) },
+    { numRuns: oracleCases(400) },
   )
 })

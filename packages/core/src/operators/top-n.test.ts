@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { RowBatch } from '../batch/batch.ts'
 import { edge, Graph } from '../graph/node.ts'
-import { cases } from '../testing/cases.ts'
+import { oracleCases } from '../testing/cases.ts'
 import { type OperatorHost, openOperator } from '../testing/operator-host.ts'
 import { at, end, watermark } from '../testing/timeline.ts'
 import { verifyOperator } from '../testing/verify-operator.ts'
@@ -118,6 +118,6 @@ test('the sum of the changes is the ranking that sorting everything gives, after
         if (isRestart) host = host.restore(host.snapshot())
       }
     }),
-    { numRuns: cases(100) },
+    { numRuns: oracleCases(100) },
   )
 })

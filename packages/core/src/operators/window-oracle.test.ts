@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Graph } from '../graph/node.ts'
-import { cases } from '../testing/cases.ts'
+import { oracleCases } from '../testing/cases.ts'
 import { type OperatorHost, openOperator, type TimedRow } from '../testing/operator-host.ts'
 import { aggregate, count, max, mean, min, stddev, sum, variance } from '../window/aggregates.ts'
 import { collect, distinct, first, last, reduce, topN } from '../window/aggregates-rows.ts'
@@ -173,7 +173,7 @@ describe.each(Object.entries(specs))('%s windows equal the oracle', (_, spec) =>
       fc.property(runs, (run) =>
         expectSame(play(run, spec, numeric, true), expected(spec, run.rows, Object.keys(numeric))),
       ),
-      { numRuns: cases(60) },
+      { numRuns: oracleCases(60) },
     )
   })
 
@@ -182,7 +182,7 @@ describe.each(Object.entries(specs))('%s windows equal the oracle', (_, spec) =>
       fc.property(runs, (run) =>
         expectSame(play(run, spec, numeric, false), expected(spec, run.rows, Object.keys(numeric))),
       ),
-      { numRuns: cases(20) },
+      { numRuns: oracleCases(20) },
     )
   })
 
@@ -192,7 +192,7 @@ describe.each(Object.entries(specs))('%s windows equal the oracle', (_, spec) =>
       fc.property(runs, (run) =>
         expectSame(play(run, spec, aggregates, true), expected(spec, run.rows, Object.keys(aggregates))),
       ),
-      { numRuns: cases(40) },
+      { numRuns: oracleCases(40) },
     )
   })
 })

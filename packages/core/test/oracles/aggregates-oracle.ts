@@ -68,7 +68,7 @@ export const objectAggregates: Readonly<Record<string, Tested>> = {
   p75: { aggregate: quantile(0.75, n), value: (rows) => quantileOf(sorted(rows), 0.75) },
   p0: { aggregate: quantile(0, n), value: (rows) => sorted(rows)[0] },
   reduce: {
-    aggregate: reduce((a: Row, b: Row) => ({
+    aggregate: reduce<Row>((a, b) => ({
       id: a.id + b.id,
       key: '',
       at: Math.min(a.at, b.at),

@@ -91,3 +91,9 @@ export function expectRising<T>(
     }
   }
 }
+
+/** Fails unless `got` is `expected`, row by row. */
+export function expectSameSequence(got: readonly unknown[], expected: readonly unknown[]): void {
+  const numbered = (rows: readonly unknown[]) => rows.map((row, place) => ({ place, row }))
+  expectSameRows(numbered(got), numbered(expected), ({ place }) => place)
+}

@@ -50,6 +50,8 @@ export interface InputSettings {
   /** Whole numbers for `n`. */
   readonly isWhole?: boolean
   readonly hasCrashes?: boolean
+  /** False: no partition is taken for idle. What a step holds of an idle source may be late for the step after it. */
+  readonly hasIdle?: boolean
 }
 
 interface Draw {
@@ -78,11 +80,11 @@ export function playArbitrary(settings: InputSettings): fc.Arbitrary<Play> {
 }
 
 export function inputArbitrary(settings: InputSettings): fc.Arbitrary<Input> {
-  const { sources = ['a'], partitionsMax = 4, rowsMax = 40, isWhole = false, isConfined } = settings
+  const { sources = ['a'], partitionsMax = 4, rowsMax = 40, isWhole = false, hasIdle = true, isConfined } = settings
   const partition = fc.array(drawArbitrary(isWhole), { maxLength: rowsMax })
   const source = fc.record({
     disorderMs: fc.constantFrom(0, 5, 40),
-    idleAfterMs: fc.constantFrom(undefined, 3),
+    idleAfterMs: hasIdle ? fc.constantFrom(undefined, 3) : fc.constant(undefined),
     partitions: fc.array(partition, { minLength: 1, maxLength: partitionsMax }),
     apartMs: fc.constantFrom(0, 0, 15, 400),
   })
