@@ -8,7 +8,7 @@
 import { pathToFileURL } from 'node:url'
 import { ensureDependencies } from './lib/dependencies.mjs'
 import { ensureNode, environmentFor, nodeOfMajor } from './lib/node.mjs'
-import { npmCli } from './lib/npm.mjs'
+import { causeOf, npmCli } from './lib/npm.mjs'
 import { passThrough } from './lib/pass-through.mjs'
 
 /**
@@ -19,14 +19,14 @@ import { passThrough } from './lib/pass-through.mjs'
 export async function withNode(command, major) {
   let node
   try {
-    node =
-      major === undefined
-        ? await ensureNode()
-        : await nodeOfMajor(major, `Node ${major} is asked for`, 'without it this check cannot run')
+    node = major === undefined ? await ensureNode() : await nodeOfMajor(major, `Node ${major} is asked for`)
     // `npm ...` is how dependencies are changed, so it must not be preceded by an installation.
     if (command[0] !== 'npm') await ensureDependencies(node)
   } catch (error) {
-    console.error(`millrace: ${error instanceof Error ? error.message : error}`)
+    const { code, path: file, message = error } = /** @type {NodeJS.ErrnoException} */ (error)
+    console.error(`millrace: ${message}`)
+    const cause = code === undefined ? null : causeOf(code, file)
+    if (cause !== null) console.error(`millrace: ${cause}`)
     process.exit(1)
   }
   const [name, ...args] = command

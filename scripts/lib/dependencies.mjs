@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { withLock } from './lock.mjs'
-import { runNpm } from './npm.mjs'
+import { causeOf, runNpm } from './npm.mjs'
 import { root } from './paths.mjs'
 
 const wantedFile = path.join(root, 'package-lock.json')
@@ -19,6 +19,8 @@ export async function ensureDependencies(node) {
     if (isInstalled()) return
     console.error('millrace: installing dependencies (npm ci)')
     runNpm(node, ['ci'], root)
+    // With the last bytes of a disk gone, npm reports success.
+    if (!existsSync(installedFile)) throw new Error(`npm ci left its work unfinished: ${causeOf('ENOSPC')}`)
     // npm leaves out what belongs to a workspace that is not in this checkout. Without the stamp every command would
     // install again, also beside commands that are running.
     writeFileSync(stampFile, stamp())

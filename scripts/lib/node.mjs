@@ -22,21 +22,18 @@ export function isSupported(version) {
 /** @returns {Promise<string>} path of a supported Node: this one, or one fetched once into .node/ */
 export async function ensureNode() {
   if (isSupported(process.versions.node)) return process.execPath
-  return await nodeOfMajor(
-    FETCHED_MAJOR,
-    `Node ${process.versions.node} is too old (needs ${SUPPORTED})`,
-    'or put a supported Node first on PATH',
-  )
+  const why = `Node ${process.versions.node} is too old (needs ${SUPPORTED})`
+  return await nodeOfMajor(FETCHED_MAJOR, why, ' Or put a supported Node first on PATH.')
 }
 
 /**
  * The newest Node of a major version, fetched once into .node/.
  * @param {number} major
- * @param {string} why it is needed, for messages
- * @param {string} otherwise what else would do
+ * @param {string} why it is needed
+ * @param {string} otherwise what else would do, for when it cannot be fetched
  * @returns {Promise<string>} its path
  */
-export async function nodeOfMajor(major, why, otherwise) {
+export async function nodeOfMajor(major, why, otherwise = '') {
   if (Number(process.versions.node.split('.')[0]) === major && isSupported(process.versions.node))
     return process.execPath
   const name = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`
@@ -49,7 +46,8 @@ export async function nodeOfMajor(major, why, otherwise) {
     try {
       fetchNode(`${name}@${major}`, folder, binary)
     } catch (error) {
-      throw new Error(`no Node ${major}: ${error instanceof Error ? error.message : error}\n${why}; ${otherwise}.`)
+      const { message, code } = /** @type {NodeJS.ErrnoException} */ (error)
+      throw Object.assign(new Error(`${message}${otherwise}`), { code })
     }
   })
   return binary

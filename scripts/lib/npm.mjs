@@ -20,6 +20,14 @@ const UNREACHABLE = [
   'ETIMEDOUT',
   'FETCH_ERROR',
 ]
+/** With npm's own two retries over 70 s, somebody without network waits that long for an answer. */
+const RETRIES = [
+  '--fetch-retries=3',
+  '--fetch-retry-factor=2',
+  '--fetch-retry-mintimeout=1000',
+  '--fetch-retry-maxtimeout=8000',
+]
+const NOT_THERE = ['E404', 'ETARGET']
 const NOT_WRITABLE = ['EACCES', 'EPERM', 'EROFS']
 
 /** @returns {string} the npm-cli.js of the npm that started us, or of the first npm on PATH */
@@ -47,7 +55,7 @@ export function npmCli() {
 export function runNpm(node, args, cwd) {
   const cli = npmCli()
   requireRecent(cli)
-  const npm = spawnSync(node, [cli, ...args, '--loglevel=error', '--no-audit', '--no-fund'], {
+  const npm = spawnSync(node, [cli, ...args, ...RETRIES, '--loglevel=error', '--no-audit', '--no-fund'], {
     cwd,
     encoding: 'utf8',
     // Only its messages. A child that floods stderr must not fail for that.
@@ -75,20 +83,32 @@ function requireRecent(cli) {
 function explain(command, stderr, end) {
   const codes = [...stderr.matchAll(/npm (?:error|ERR!) (?:code|errno) (\w+)/g)].map((match) => match[1])
   const code = codes.find((one) => !/^\d+$/.test(one))
-  const what = `npm ${command} failed (${code ?? end})`
-  if (code === undefined) return `${what}. It says:\n${stderr.trim()}`
-  if (UNREACHABLE.includes(code) || /certificate|CERT/i.test(code))
+  const file = /npm (?:error|ERR!) path (.+)/.exec(stderr)?.[1]
+  const cause = code === undefined ? null : causeOf(code, file)
+  return `npm ${command} failed (${code ?? end})${cause === null ? `. It says:\n${stderr.trim()}` : `: ${cause}`}`
+}
+
+/**
+ * What an error code of npm or of the file system means to somebody who only wanted to start, and what to do.
+ * @param {string} code @param {string} [file]
+ * @returns {string | null} null when we know no more than npm
+ */
+export function causeOf(code, file) {
+  if (UNREACHABLE.includes(code) || /CERT/.test(code))
     return (
-      `${what}: the npm registry cannot be reached. It is needed for the first installation only: check the network, ` +
-      'and "npm config get registry", "npm config get proxy"; then run this again.'
+      'the npm registry cannot be reached. It is needed for the first installation only: check the network, ' +
+      '"npm config get registry" and "npm config get proxy", then run this again.'
     )
   if (code === 'ENOSPC')
-    return `${what}: the disk is full. The installation takes about 500 MB here and 200 MB in npm's cache ("npm config get cache"). Make room and run this again.`
-  if (NOT_WRITABLE.includes(code)) {
-    const file = /npm (?:error|ERR!) path (.+)/.exec(stderr)?.[1]
-    return `${what}: ${file ?? 'a folder'} cannot be written. Give it to the user who runs this, then run it again.`
-  }
-  return `${what}. It says:\n${stderr.trim()}`
+    return (
+      "the disk is full. The installation takes about 500 MB here and 200 MB in npm's cache " +
+      '("npm config get cache"). Make room, then run this again.'
+    )
+  if (NOT_WRITABLE.includes(code))
+    return `${file ?? 'a folder'} cannot be written. Give it to the user who runs this, then run it again.`
+  if (NOT_THERE.includes(code))
+    return 'the registry ("npm config get registry") does not carry a package that is needed. Use one that mirrors all of npm.'
+  return null
 }
 
 /** npm exports its own settings to scripts; a nested npm in another folder must not take them for its own. */
