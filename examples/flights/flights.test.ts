@@ -75,7 +75,10 @@ async function firstOutput(name: string): Promise<void> {
 }
 
 function lines(name: string, file: string): string[] {
-  return readFileSync(join(folder, name, file), 'utf8').trimEnd().split('\n').sort()
+  return readFileSync(join(folder, name, file), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .sort()
 }
 
 function read(name: string, file: string): unknown[] {

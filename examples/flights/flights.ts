@@ -54,17 +54,15 @@ const hourly = byAirport.window(tumbling('1h')).aggregate('hourly', {
 })
 hourly.sink('hourly delays', jsonLines({ path: `${out}/hourly.jsonl`, existing: 'replace' }))
 
-// Each flight against the last full hour of its airport, at most three hours old.
+// Each flight against the last full hour of its airport, if that is at most three hours old.
 byAirport
-  .asOf('usual', { hour: { stream: hourly.keyBy((h) => h.key), within: '3h', required: true } })
-  .filter((f) => f.hour.flights >= 10 && f.left.delay > 90 && f.left.delay > f.hour.meanDelay + 5 * f.hour.deviation)
-  .map((f) => ({
-    at: new Date(f.left.at).toISOString(),
-    from: f.left.origin,
-    to: f.left.destination,
-    delay: f.left.delay,
-    usual: Math.round(f.hour.meanDelay * 10) / 10,
-  }))
+  .asOf('usual', { hour: { stream: hourly.keyBy((h) => h.key), within: '3h' } })
+  .flatMap(({ left: flight, hour }) => {
+    if (hour === undefined || hour.flights < 10) return []
+    if (flight.delay < 90 || flight.delay < hour.meanDelay + 5 * hour.deviation) return []
+    const { origin: from, destination: to, delay } = flight
+    return [{ at: new Date(flight.at).toISOString(), from, to, delay, usual: Math.round(hour.meanDelay * 10) / 10 }]
+  })
   .sink('anomalies', jsonLines({ path: `${out}/anomalies.jsonl`, existing: 'replace' }))
 
 flights

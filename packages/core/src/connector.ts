@@ -134,9 +134,11 @@ export interface SinkCommitter {
    * target to exactly that state. Undefined only when nothing was ever committed: the runtime then takes
    * `after(undefined, 0)` as the state the first epoch starts from, and writes it into that epoch's decision, so that
    * a crash in the first publish is restored with it and not with undefined.
+   * With `upTo`, a publish from `state` to `upTo` follows at once, of which a crash may have left a part, or all: that
+   * may stay, so that readers do not see committed records go and come back.
    * @throws OperationalError when the target cannot be brought there
    */
-  restore(state: Position | undefined): Promise<void> | void
+  restore(state: Position | undefined, upTo?: Position): Promise<void> | void
   /**
    * State that the target will have after `staged` bytes are published on top of `state`; pure.
    * It is written into the commit's decision record before `publish`.

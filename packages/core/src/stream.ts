@@ -140,8 +140,8 @@ export class Stream<T> {
   }
 
   /** Drops records that came before, by an id of theirs, within a span of event time. */
-  dedupe(name: string, options: DedupeOptions<T>): Stream<T> {
-    return new Stream(this.graph, dedupe<T>(this.graph, { ...options, name, input: this.edge() }))
+  dedupe(name: string, options: DedupeOptions<T>): StepStream<T, { late: T }> {
+    return new StepStream(this.graph, dedupe<T>(this.graph, { ...options, name, input: this.edge() }))
   }
 
   /** The n largest (or smallest) rows so far, as changes: `{ rank, row }` with weight +1 and -1. */
@@ -352,8 +352,8 @@ export class KeyedStream<K, T> extends Stream<T> {
     return new Stream(this.graph, asyncLookup<T, V, L>(this.graph, { ...options, name, input: this.edge('key'), fn }))
   }
 
-  override dedupe(name: string, options: DedupeOptions<T>): KeyedStream<K, T> {
-    return new KeyedStream(this.graph, dedupe<T>(this.graph, { ...options, name, input: this.edge('key') }))
+  override dedupe(name: string, options: DedupeOptions<T>): KeyedStepStream<K, T, { late: T }> {
+    return new KeyedStepStream(this.graph, dedupe<T>(this.graph, { ...options, name, input: this.edge('key') }))
   }
 
   override topN(name: string, options: TopNOptions<T>): KeyedStream<K, Ranked<T>> {
@@ -370,6 +370,14 @@ export class KeyedStream<K, T> extends Stream<T> {
 
   override sample(name: string, options: SampleOptions<T>): StepStream<T, { late: T }> {
     return new StepStream(this.graph, sample<T>(this.graph, { ...options, name, input: this.edge('key') }))
+  }
+}
+
+/** A keyed stream with side outputs. */
+export class KeyedStepStream<K, T, Sides extends SideRows> extends KeyedStream<K, T> {
+  /** Rows of a side output. They are counted also when nobody reads them. */
+  output<N extends keyof Sides & string>(name: N): Stream<Sides[N]> {
+    return new Stream(this.graph, this.node, name)
   }
 }
 

@@ -2,9 +2,9 @@
  * Writes one file, exactly once: writers turn rows into bytes, the committer appends them after the commit's decision.
  *
  * Invariants:
- *  S1  The file holds exactly the committed bytes after `restore` and after every `publish`; whatever lies behind them
- *      is cut off.
- *  S2  `publish` is idempotent: it begins by cutting the file to the length it starts from.
+ *  S1  The file holds exactly the committed bytes after every `publish`; whatever lies behind them is cut off.
+ *  S2  `publish` is idempotent: bytes that are there and right stay, from the first difference on the file is written
+ *      anew. So the committed part of the file never shrinks, also over a crash: somebody may be following it.
  *  S3  What was in the file before the first commit is never touched unless `existing` says so.
  */
 import {
@@ -95,15 +95,19 @@ export class FileCommitter implements SinkCommitter {
   }
 
   /** @throws OperationalError `FILE_SHORTER`, `FILE_EXISTS` */
-  async restore(state: Position | undefined): Promise<void> {
-    if (state === undefined) {
+  async restore(state: Position | undefined, upTo?: Position): Promise<void> {
+    if (state === undefined && upTo === undefined) {
       this.#before = await this.#takeOver()
       return
     }
-    const { length } = fileState(state)
-    if (length === 0 && !(await this.#disk.exists(this.#path))) return
-    const cut = await this.#cutTo(await this.#open(), length)
-    if (cut > 0) this.#ctx.log('info', `cut ${cut} uncommitted bytes off "${this.#path}"`, { path: this.#path, length })
+    const least = state === undefined ? 0 : fileState(state).length
+    const most = upTo === undefined ? least : fileState(upTo).length
+    if (least === 0 && !(await this.#disk.exists(this.#path))) return
+    const file = await this.#open()
+    const size = await file.size()
+    if (size < least) throw this.#shorter(size, least)
+    const cut = await this.#cutTo(file, Math.min(size, most))
+    if (cut > 0) this.#ctx.log('info', `cut ${cut} uncommitted bytes off "${this.#path}"`, { path: this.#path })
   }
 
   after(state: Position | undefined, stagedBytes: number): Position {
@@ -117,16 +121,20 @@ export class FileCommitter implements SinkCommitter {
     const end = fileState(to).length
     if (length === end) return
     const file = await this.#open()
-    await this.#cutTo(file, length)
-    if (length === 0 && this.#header.length > 0) {
-      await file.append(this.#header)
-      length += this.#header.length
-    }
-    for await (const bytes of staged) {
-      if (bytes.length === 0) continue
-      await file.append(bytes)
+    let size = await file.size()
+    if (size < length) throw this.#shorter(size, length)
+    // After a crash part of the bytes may be there. Readers have seen them, so they stay as far as they are right.
+    const put = async (bytes: Uint8Array): Promise<void> => {
+      if (!(await holds(file, length, size, bytes))) {
+        await this.#cutTo(file, length)
+        await file.append(bytes)
+        size = length + bytes.length
+      }
       length += bytes.length
     }
+    if (length === 0 && this.#header.length > 0) await put(this.#header)
+    for await (const bytes of staged) if (bytes.length > 0) await put(bytes)
+    await this.#cutTo(file, length)
     await file.sync()
     if (length !== end) {
       throw new InvariantError(
@@ -164,18 +172,19 @@ export class FileCommitter implements SinkCommitter {
   /** Cuts off what lies behind `length`; returns how much that was. */
   async #cutTo(file: DiskFile, length: number): Promise<number> {
     const size = await file.size()
-    if (size < length) {
-      throw new OperationalError(
-        'FILE_SHORTER',
-        `"${this.#path}" has ${size} bytes, but ${length} were committed to it: it was cut off, replaced or removed, and what is missing cannot be written again. Put the file back, or start without the old state.`,
-        { step: this.#ctx.step, data: { path: this.#path, size, committed: length } },
-      )
-    }
     if (size > length) {
       await file.truncate(length)
       await file.sync()
     }
     return size - length
+  }
+
+  #shorter(size: number, committed: number): OperationalError {
+    return new OperationalError(
+      'FILE_SHORTER',
+      `"${this.#path}" has ${size} bytes, but ${committed} were committed to it: it was cut off, replaced or removed, and what is missing cannot be written again. Put the file back, or start without the old state.`,
+      { step: this.#ctx.step, data: { path: this.#path, size, committed } },
+    )
   }
 
   async #open(): Promise<DiskFile> {
@@ -187,6 +196,12 @@ export class FileCommitter implements SinkCommitter {
     await this.#disk.syncFolder(folder)
     return this.#file
   }
+}
+
+/** Does a file of `size` bytes hold exactly these bytes at `position`? */
+async function holds(file: DiskFile, position: number, size: number, bytes: Uint8Array): Promise<boolean> {
+  if (position + bytes.length > size) return false
+  return Buffer.compare(await file.read(position, bytes.length), bytes) === 0
 }
 
 /** Makes a folder and its parents, durably. */

@@ -246,7 +246,10 @@ export class CheckpointStore {
     const candidates = new Set(old.flatMap((name) => this.#kept.get(name)?.map(({ file }) => file) ?? []))
     for (const file of this.#leftovers) candidates.add(file)
     this.#leftovers.clear()
-    if (candidates.size === 0) return
+    if (candidates.size === 0) {
+      for (const name of old) this.#kept.delete(name)
+      return
+    }
     // The manifests must be gone for good before what they name goes (M3).
     if (old.length > 0) await this.#disk.syncFolder(this.#folder)
     for (const name of old) this.#kept.delete(name)

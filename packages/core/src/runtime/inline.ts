@@ -34,7 +34,7 @@ export function inlineWorkers(options: InlineOptions): Spawn {
           count: request.plan.workers,
           transport,
           counters: request.counters[index],
-          alignment: alignmentOver(request.alignment),
+          alignment: alignmentOver(request.alignment, request.plan, index),
           assignment: request.assignments[index],
           signal: abort.signal,
           send: (message) => options.ports.scheduler.soon(() => request.onMessage(index, message)),

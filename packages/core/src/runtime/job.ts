@@ -15,6 +15,7 @@ import { InvariantError, MillraceError, messageOf, OperationalError, UsageError 
 import type { GraphNode } from '../graph/node.ts'
 import type { Plan } from '../graph/plan.ts'
 import type { StateIdentity } from '../state/identity.ts'
+import { newAlignmentSlots } from './alignment.ts'
 import { Attempt } from './attempt.ts'
 import { compareEnds } from './compare-ends.ts'
 import {
@@ -121,6 +122,8 @@ export interface RunReport {
   readonly steps: Readonly<Record<string, StepCounters>>
 }
 
+/** So many commits after a restart, it is forgotten. */
+const RESTART_FORGIVEN_COMMITS = 10
 /** The most that a restart waits. */
 const RESTART_DELAY_MS_MAX = 10_000
 
@@ -157,6 +160,8 @@ export class Job {
   /** Runs to the end of all sources, or until `stop`. @throws the error that ended it */
   async run(): Promise<RunReport> {
     const { ports, plan } = this.options
+    let inARow = 0
+    let commitsBefore = 0
     try {
       for (;;) {
         try {
@@ -166,10 +171,13 @@ export class Job {
           return this.#report(outcome)
         } catch (thrown) {
           const error = asMillrace(thrown)
-          const mayRestart =
-            isRestartable(error) && this.restarts < this.options.restartsMax && this.#stop === undefined
+          // A flow that has come on since the last restart may have the next one: only failing in a row counts.
+          if (this.commits - commitsBefore >= RESTART_FORGIVEN_COMMITS) inARow = 0
+          commitsBefore = this.commits
+          const mayRestart = isRestartable(error) && inARow < this.options.restartsMax && this.#stop === undefined
           if (!mayRestart) throw error
-          const delayMs = Math.min(RESTART_DELAY_MS_MAX, 50 * 2 ** this.restarts)
+          const delayMs = Math.min(RESTART_DELAY_MS_MAX, 50 * 2 ** inARow)
+          inARow++
           this.restarts++
           this.#emit({ type: 'restart', error, attempt: this.restarts, delayMs })
           await new Promise<void>((resolve) => ports.scheduler.after(delayMs, resolve))
@@ -218,7 +226,7 @@ export class Job {
       this.#workers = await this.options.spawn({
         plan,
         counters: this.counters,
-        alignment: newAlignment(plan),
+        alignment: newAlignmentSlots(plan),
         assignments,
         manifest,
         firstEpoch: store.nextEpoch,
@@ -396,9 +404,10 @@ export class Job {
       }
       const committer = await make.call(node.spec.sink, context)
       this.#committers.set(node, committer)
-      // Back to before the last epoch, whose publication may have been cut short; then once more the whole of it.
+      // The last epoch's publication may have been cut short: it is published once more, from where it began.
       const sink = sinkCommit(this.#manifest, node)
-      await committer.restore(sink === undefined || sink.bytes === 0 ? sink?.after : sink.before)
+      if (sink === undefined || sink.bytes === 0) await committer.restore(sink?.after)
+      else await committer.restore(sink.before, sink.after)
     }
     if (this.#manifest !== undefined) await this.#publish(this.#manifest)
   }
@@ -545,11 +554,6 @@ function sinkCommit(
 
 /** How long a worker may take to close its sources and sinks. */
 const STOP_MS = 5_000
-
-/** One slot per node and worker: the watermark of a source there, NaN where there is none. */
-function newAlignment(plan: Plan): Float64Array<SharedArrayBuffer> {
-  return new Float64Array(new SharedArrayBuffer(plan.workers * plan.nodes.length * 8)).fill(Number.NaN)
-}
 
 /** The environment may be better next time; a mistake in the program or in the engine will be the same. */
 function isRestartable(error: MillraceError): boolean {

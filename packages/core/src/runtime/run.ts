@@ -49,7 +49,7 @@ export interface RunOptions {
   readonly allowDropped?: readonly string[]
   /** Estimated bytes of state beyond which the run fails with STATE_LIMIT. Default half of the heap limit. */
   readonly stateBytesMax?: number
-  /** Restarts after environment failures before the run fails. Default 5. */
+  /** Restarts in a row after environment failures before the run fails; ten commits in between forgive. Default 5. */
   readonly restartsMax?: number
   /** 'inline' runs in this thread; 'threads' in worker threads. Default: threads when a module exports the flow. */
   readonly execution?: 'inline' | 'threads'
@@ -125,11 +125,17 @@ export async function startRun(flow: Runnable, options: RunOptions = {}, ports: 
   })
   // A run that nobody awaits yet must not end the process; `done` still rejects for whoever awaits it.
   done.catch(() => {})
-  const stop = async (reason?: { readonly savepoint?: string }): Promise<RunReport> => {
+  const stopped = async (reason?: { readonly savepoint?: string }): Promise<RunReport> => {
     if (reason?.savepoint !== undefined) checkSavepointName(reason.savepoint)
     job.stop(reason?.savepoint)
     const report = await done
     if (reason?.savepoint !== undefined && job.savepoint !== reason.savepoint) throw savepointMissed(reason.savepoint)
+    return report
+  }
+  const stop: Run['stop'] = (reason) => {
+    const report = stopped(reason)
+    // As with `done`: whoever asks without waiting must not be ended by the answer.
+    report.catch(() => {})
     return report
   }
   if (options.signal?.aborted) job.stop()

@@ -41,7 +41,7 @@ test('a batch that is ready right after an empty one does not wait for the next 
     wakeAt() {},
   } as unknown as StepHost
   const alignment = { publish() {}, slowest: () => Number.POSITIVE_INFINITY }
-  const input = new SourceInput(node, host, next, next, alignment, 0, () => {}, undefined, 1024)
+  const input = new SourceInput(node, host, next, next, alignment, () => {}, undefined, 1024)
   input.add('0', reader, undefined)
 
   expect(input.poll()).toBe(false)

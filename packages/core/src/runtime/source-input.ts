@@ -77,9 +77,9 @@ class Partition {
 /** Shared between all sources of a flow, over workers: how far each has come, for alignment. */
 export interface Alignment {
   /** Publishes this source's slowest active watermark (NaN: nothing active). */
-  publish(slot: number, watermark: number): void
-  /** Smallest published watermark, Infinity when none is active. */
-  slowest(): number
+  publish(node: number, watermark: number): void
+  /** Smallest watermark among the sources that meet this one, Infinity when none is active. */
+  slowest(node: number): number
 }
 
 export class SourceInput {
@@ -91,7 +91,6 @@ export class SourceInput {
   readonly #next: Receiver
   readonly #partitions: Partition[] = []
   readonly #alignment: Alignment
-  readonly #slot: number
   readonly #dead: Receiver
   readonly #fail: (error: unknown) => void
   readonly #until: Until | undefined
@@ -108,7 +107,6 @@ export class SourceInput {
     next: Receiver,
     dead: Receiver,
     alignment: Alignment,
-    slot: number,
     fail: (error: unknown) => void,
     until: Until | undefined,
     batchRows: number,
@@ -119,7 +117,6 @@ export class SourceInput {
     this.#host = host
     this.#next = next
     this.#alignment = alignment
-    this.#slot = slot
     this.#dead = dead
     this.#fail = (error) => fail(connectorError(error, 'SOURCE_FAILED', node.name))
     this.#until = until
@@ -226,7 +223,7 @@ export class SourceInput {
       this.#advance()
       return
     }
-    partition.isPaused = partition.watermark > this.#alignment.slowest() + this.#settings.alignMs
+    partition.isPaused = partition.watermark > this.#alignment.slowest(this.node.id) + this.#settings.alignMs
     if (partition.isPaused) {
       this.#host.wakeAt(this.#host.ports.clock.now() + ALIGN_CHECK_MS)
       return
@@ -403,7 +400,7 @@ export class SourceInput {
       // One that has come as far as this run reads does not move again: waiting for it would never end.
       if (!p.hasPassed && !(p.watermark >= slowest)) slowest = p.watermark
     }
-    this.#alignment.publish(this.#slot, slowest)
+    this.#alignment.publish(this.node.id, slowest)
     const isIdle = open > 0 && active === 0
     if (isIdle) watermark = furthest
     if (!isIdle && this.#isIdle) this.#sendIdle(false)

@@ -40,7 +40,7 @@ async function main(): Promise<void> {
     plan,
     ports,
     transport: new RingTransport(start.shared, start.index, start.count, start.counters, ports.scheduler),
-    alignment: alignmentOver(start.alignment),
+    alignment: alignmentOver(start.alignment, plan, start.index),
     signal: abort.signal,
     send,
   })

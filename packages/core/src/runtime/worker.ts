@@ -136,7 +136,6 @@ export class WorkerRuntime implements StepHost {
       }
     }
     const sources: { input: SourceInput; node: GraphNode }[] = []
-    let slot = index * plan.nodes.length
     this.#stages = mine.map((stage) => {
       const task: StageTask = new StageTask(
         stage,
@@ -147,7 +146,7 @@ export class WorkerRuntime implements StepHost {
           writer: (channel) => this.#writer(channel),
           reader: (channel, next) => this.#reader(channel, next),
           source: (node, next, dead) => {
-            const input = this.#source(node, next, dead, slot++)
+            const input = this.#source(node, next, dead)
             sources.push({ input, node })
             return input
           },
@@ -392,14 +391,13 @@ export class WorkerRuntime implements StepHost {
     return new ChannelReader(channel, lanes, next)
   }
 
-  #source(node: GraphNode, next: Receiver, dead: Receiver, slot: number): SourceInput {
+  #source(node: GraphNode, next: Receiver, dead: Receiver): SourceInput {
     return new SourceInput(
       node,
       this,
       next,
       dead,
       this.#options.alignment,
-      slot,
       (error) => this.#fail(error),
       this.#options.until,
       this.#batchRows,
