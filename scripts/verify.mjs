@@ -18,7 +18,16 @@ const { values } = parseArgs({
   },
 })
 
-/** @type {{ name: string, what: string, args: string[], onRequest?: boolean }[]} Each is run with this Node. */
+/**
+ * Generated cases are three times as many as `npm test` draws; fewer held against oracles than asked for are a failure.
+ * The same as in .ci/run.
+ */
+const cases = { MILLRACE_CASES: '3', MILLRACE_ORACLE_CASES_MIN: '10000' }
+
+/**
+ * Each is run with this Node.
+ * @type {{ name: string, what: string, args: string[], env?: Record<string, string>, onRequest?: boolean }[]}
+ */
 const steps = [
   { name: 'style', what: 'format and lint', args: ['node_modules/@biomejs/biome/bin/biome', 'check', '.'] },
   { name: 'types', what: 'strict type check of everything', args: ['node_modules/typescript/bin/tsc', '-p', '.'] },
@@ -26,6 +35,7 @@ const steps = [
     name: 'tests',
     what: 'unit, contract, property, examples, documentation, layers, API report',
     args: ['node_modules/vitest/vitest.mjs', 'run'],
+    env: cases,
   },
   {
     name: 'simulation',
@@ -60,10 +70,10 @@ if (unknown.length > 0) {
 const chosen = steps.filter(({ name, onRequest = false }) => {
   return !values.without.includes(name) && (!onRequest || values.with.includes(name))
 })
-const outcomes = chosen.map(({ name, what, args }) => {
+const outcomes = chosen.map(({ name, what, args, env }) => {
   console.log(`\n== ${name}: ${what}`)
   const startedMs = performance.now()
-  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' })
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } })
   return { name, what, passed: status === 0, seconds: (performance.now() - startedMs) / 1000 }
 })
 
