@@ -1,57 +1,42 @@
 // Long jobs in the background, one unit after another, which go on where they stopped:
 //
+//   npm run full                      lists them
 //   npm run full -- NAME              starts or continues
 //   npm run full -- NAME --status     how far it is
 //   npm run full -- NAME --stop       stops; the unit at hand is done again later
 //   npm run full -- NAME --restart    from the first unit
 //
 // .full/NAME.json holds the progress, written after each unit; .full/NAME.log has a line a minute and the output of
-// the units that failed.
+// the units that failed. Once all are done, bench/evidence/NAME.json says what was run, where, and what came out.
+//
+// A unit leaves nothing behind that the next one needs, so stopping is killing: the worker leads a process group with
+// the unit and its children in it.
 
-import { spawn, spawnSync } from 'node:child_process'
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { spawn } from 'node:child_process'
+import { mkdirSync, openSync, rmSync } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
+import { countVersion, describe, evidence, isRunning, load, noProgress, save, seedsOf } from './lib/job-progress.mjs'
+import { withLock } from './lib/lock.mjs'
 import { root } from './lib/paths.mjs'
+import { startOf } from './lib/process.mjs'
 
-/**
- * @typedef {object} Job
- * @property {string} what
- * @property {number} units
- * @property {string} needs file that must exist
- * @property {(unit: number) => string[]} args arguments for Node that do one unit, counted from 0
- *
- * @typedef {{ done: number, failed: number[], pid: number | null, workedMs: number }} Progress
- */
+/** @typedef {import('./lib/jobs.mjs').Job} Job */
 
+/** Tests put their own table of jobs, progress and evidence into a folder. */
+const testFolder = process.env.MILLRACE_FULL_TEST
+const table = testFolder === undefined ? './lib/jobs.mjs' : pathToFileURL(path.join(testFolder, 'jobs.mjs')).href
+const folder = path.join(testFolder ?? root, '.full')
+const evidenceFolder = path.join(testFolder ?? root, 'bench', 'evidence')
 /** @type {Record<string, Job>} */
-const jobs = {
-  sim: {
-    what: '1000 simulated runs, 10 seeds a unit',
-    units: 100,
-    needs: 'simulation/main.ts',
-    args: (unit) => ['--conditions=millrace-source', 'simulation/main.ts', '--from', `${unit * 10}`, '--seeds', '10'],
-  },
-  kill: {
-    what: '20 runs of real processes ended by kill -9',
-    units: 20,
-    needs: 'simulation/kill.ts',
-    args: (unit) => ['--conditions=millrace-source', 'simulation/kill.ts', '--seed', `${unit}`],
-  },
-}
+const jobs = (await import(table)).jobs
 
 const LINE_EVERY_MS = 60_000
-const folder = path.join(root, '.full')
+const PATIENCE_MS = 20_000
+/** Of the output of a unit: enough to see why it failed. */
+const OUTPUT_MAX = 200_000
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -65,116 +50,178 @@ const { values, positionals } = parseArgs({
 })
 const name = positionals[0] ?? ''
 const job = jobs[name]
-if (job === undefined) {
-  console.error(`usage: npm run full -- NAME [--status | --stop | --restart]`)
-  for (const [known, { what }] of Object.entries(jobs)) console.error(`  ${known.padEnd(8)}${what}`)
-  process.exit(2)
-}
 const progressFile = path.join(folder, `${name}.json`)
 const logFile = path.join(folder, `${name}.log`)
-mkdirSync(folder, { recursive: true })
+const scratch = path.join(folder, `${name}.tmp`)
 
-if (values.work) work(job)
-else if (values.status) console.log(describe(job, progress()))
-else if (values.stop) stop()
-else start(job)
+if (job === undefined) list()
+else if (values.work) await work(job)
+else if (values.status) console.log(describe(name, job, load(progressFile)))
+else await withLock(`full-${name}`, () => (values.stop ? stop() : start(job)))
+
+function list() {
+  console.log('npm run full -- NAME [--status | --stop | --restart]')
+  for (const [known, one] of Object.entries(jobs)) {
+    console.log(`  ${known.padEnd(6)}${one.what}`)
+    console.log(`        ${describe(known, one, load(path.join(folder, `${known}.json`)))}`)
+  }
+  if (name !== '') {
+    console.error(`full: there is no job ${name}`)
+    process.exitCode = 2
+  }
+}
 
 /** @param {Job} one */
-function start(one) {
-  if (!existsSync(path.join(root, one.needs))) {
-    console.error(`full: ${name} needs ${one.needs}, which is not in this checkout`)
-    process.exit(1)
-  }
-  if (isRunning(progress())) {
-    console.log(`already running: ${describe(one, progress())}`)
+async function start(one) {
+  const progress = load(progressFile)
+  if (isRunning(progress)) {
+    console.log(`already running: ${describe(name, one, progress)}`)
+    if (values.restart) {
+      console.error(`full: --restart would lose its progress. Stop it first: npm run full -- ${name} --stop`)
+      process.exitCode = 1
+    }
     return
   }
+  await endGroup(progress)
   if (values.restart) for (const file of [progressFile, logFile]) rmSync(file, { force: true })
+  else if (progress.done >= one.units) {
+    console.log(`${describe(name, one, progress)}; again from the first unit with --restart`)
+    process.exitCode = progress.failed.length === 0 ? 0 : 1
+    return
+  }
+  mkdirSync(folder, { recursive: true })
   const log = openSync(logFile, 'a')
   const args = [fileURLToPath(import.meta.url), name, '--work']
   const child = spawn(process.execPath, args, { cwd: root, detached: true, stdio: ['ignore', log, log] })
   child.unref()
-  console.log(`started ${name} as process ${child.pid}; progress in .full/${name}.log and with --status`)
+  // Whoever asks after this command has ended must find it running.
+  for (let waitedMs = 0; load(progressFile).worker?.pid !== child.pid; waitedMs += 50) {
+    if (child.exitCode !== null || child.signalCode !== null || waitedMs > PATIENCE_MS) {
+      console.error(`full: ${name} did not start; see ${path.relative(root, logFile)}`)
+      process.exitCode = 1
+      return
+    }
+    await sleep(50)
+  }
+  console.log(`started ${name} as process ${child.pid}; progress in ${path.relative(root, logFile)} and with --status`)
 }
 
-function stop() {
-  const state = progress()
-  if (state.pid === null || !isRunning(state)) {
-    console.log(`${name} is not running`)
-    return
+async function stop() {
+  const progress = load(progressFile)
+  const wasRunning = isRunning(progress)
+  await endGroup(progress)
+  console.log(wasRunning ? `stopped ${name}` : `${name} is not running`)
+}
+
+/**
+ * Ends the worker with all it started. When the worker itself died, its unit may have lived on.
+ * @param {import('./lib/job-progress.mjs').Progress} progress
+ */
+async function endGroup({ worker }) {
+  if (worker === null) return
+  const now = startOf(worker.pid)
+  // Another start: the number belongs to somebody else by now, so the group is gone too.
+  if (now === null || now === worker.start) {
+    try {
+      process.kill(-worker.pid, 'SIGKILL')
+    } catch (error) {
+      if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ESRCH') throw error
+    }
   }
-  // The whole group: the unit at hand ends too.
-  process.kill(-state.pid, 'SIGTERM')
-  save({ ...progress(), pid: null })
-  console.log(`stopped ${name}`)
+  for (let waitedMs = 0; startOf(worker.pid) === worker.start; waitedMs += 50) {
+    if (waitedMs > PATIENCE_MS) throw new Error(`full: process ${worker.pid} survives SIGKILL`)
+    await sleep(50)
+  }
+  rmSync(scratch, { recursive: true, force: true })
+  save(progressFile, { ...load(progressFile), worker: null })
 }
 
 /** @param {Job} one */
-function work(one) {
-  /** @type {Progress} */
-  const state = { ...progress(), pid: process.pid }
-  save(state)
-  say(describe(one, state))
-  let saidMs = performance.now()
-  while (state.done < one.units) {
+async function work(one) {
+  const progress = { ...noProgress(), ...load(progressFile) }
+  progress.worker = { pid: process.pid, start: startOf(process.pid) ?? '' }
+  progress.startedAt ??= new Date().toISOString()
+  save(progressFile, progress)
+  say(describe(name, one, progress))
+  while (progress.done < one.units) {
+    const { from, to } = seedsOf(one, progress.done)
     const startedMs = performance.now()
-    const { status, signal, stdout, stderr } = spawnSync(process.execPath, one.args(state.done), {
-      cwd: root,
-      encoding: 'utf8',
-    })
-    if (signal !== null) break
-    if (status !== 0) {
-      state.failed.push(state.done)
-      say(`unit ${state.done} failed (node ${one.args(state.done).join(' ')}):\n${stdout}${stderr}`)
+    const line = setInterval(() => {
+      const seconds = ((performance.now() - startedMs) / 1000).toFixed(0)
+      say(`${describe(name, one, progress)}; seeds ${from} to ${to} for ${seconds} s`)
+    }, one.lineEveryMs ?? LINE_EVERY_MS)
+    const { why, counts, output } = await runUnit(one, from)
+    clearInterval(line)
+    for (const [key, count] of Object.entries(counts)) progress.counts[key] = (progress.counts[key] ?? 0) + count
+    if (why !== null) {
+      progress.failed.push({ seeds: { from, to }, why })
+      say(`seeds ${from} to ${to} failed, ${why} (node ${one.args(from).join(' ')}):\n${output}`)
     }
-    state.done++
-    state.workedMs += performance.now() - startedMs
-    save(state)
-    if (performance.now() - saidMs >= LINE_EVERY_MS) {
-      say(describe(one, state))
-      saidMs = performance.now()
-    }
+    progress.done++
+    progress.workedMs += performance.now() - startedMs
+    countVersion(progress.versions)
+    // Before the progress says that all is done: whoever sees that finds it.
+    if (progress.done === one.units) save(path.join(evidenceFolder, `${name}.json`), evidence(name, one, progress))
+    save(progressFile, progress)
   }
-  state.pid = null
-  save(state)
-  say(describe(one, state))
-  process.exitCode = state.failed.length === 0 ? 0 : 1
+  progress.worker = null
+  save(progressFile, progress)
+  say(describe(name, one, progress))
 }
 
-/** @returns {Progress} */
-function progress() {
-  if (!existsSync(progressFile)) return { done: 0, failed: [], pid: null, workedMs: 0 }
-  return JSON.parse(readFileSync(progressFile, 'utf8'))
+/** @param {Job} one @param {number} firstSeed */
+async function runUnit(one, firstSeed) {
+  rmSync(scratch, { recursive: true, force: true })
+  mkdirSync(scratch, { recursive: true })
+  const child = spawn(process.execPath, one.args(firstSeed), {
+    cwd: testFolder ?? root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // What a unit that is killed leaves in its temporary folder is cleared with it.
+    env: { ...process.env, TMPDIR: scratch },
+  })
+  let stdout = ''
+  let output = ''
+  child.stdout.on('data', (chunk) => {
+    stdout = (stdout + chunk).slice(-OUTPUT_MAX)
+    output = (output + chunk).slice(-OUTPUT_MAX)
+  })
+  child.stderr.on('data', (chunk) => {
+    output = (output + chunk).slice(-OUTPUT_MAX)
+  })
+  let isTooLong = false
+  const limit = setTimeout(() => {
+    isTooLong = true
+    child.kill('SIGKILL')
+    // Its own children may hold these; they are finite, and the next unit does not wait for them.
+    child.stdout.destroy()
+    child.stderr.destroy()
+  }, one.unitLimitMs)
+  const [code, signal] = await new Promise((resolve) => child.once('close', (...end) => resolve(end)))
+  clearTimeout(limit)
+  rmSync(scratch, { recursive: true, force: true })
+  const counts = countsOf(one, stdout)
+  const why = isTooLong
+    ? `not done after ${one.unitLimitMs} ms`
+    : signal !== null
+      ? `ended by ${signal}`
+      : code !== 0
+        ? `exit code ${code}`
+        : counts === null
+          ? 'printed no result'
+          : null
+  return { why, counts: counts ?? {}, output }
 }
 
-/** @param {Progress} state */
-function save(state) {
-  writeFileSync(`${progressFile}.tmp`, JSON.stringify(state))
-  renameSync(`${progressFile}.tmp`, progressFile)
-}
-
-/** @param {Job} one @param {Progress} state */
-function describe(one, state) {
-  const minutes = (/** @type {number} */ ms) => `${(ms / 60_000).toFixed(1)} min`
-  const left = state.done === 0 ? 'unknown' : minutes((state.workedMs / state.done) * (one.units - state.done))
-  const condition = state.done >= one.units ? 'finished' : isRunning(state) ? `running, ${left} left` : 'stopped'
-  const failed =
-    state.failed.length === 0 ? '0 failed' : `${state.failed.length} failed (units ${state.failed.join(', ')})`
-  return `${name}: ${state.done} of ${one.units} units, ${failed}, ${minutes(state.workedMs)}, ${condition}`
-}
-
-/** @param {Progress} state */
-function isRunning({ pid }) {
-  if (pid === null) return false
+/** @param {Job} one @param {string} stdout */
+function countsOf(one, stdout) {
   try {
-    process.kill(pid, 0)
-    return true
+    return one.counts(stdout)
   } catch {
-    return false
+    return null
   }
 }
 
-/** @param {string} text */
+/** @param {string} text into the log, which is this process's standard output */
 function say(text) {
-  appendFileSync(logFile, `${new Date().toISOString()} ${text}\n`)
+  console.log(`${new Date().toISOString()} ${text}`)
 }

@@ -4,13 +4,14 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { toolFolder } from './paths.mjs'
+import { startOf } from './process.mjs'
 
 const POLL_MS = 200
 const PATIENCE_MS = 15 * 60_000
 
 /**
  * @param {string} name
- * @param {() => void} work runs while no other process holds the lock
+ * @param {() => void | Promise<void>} work runs while no other process holds the lock
  */
 export async function withLock(name, work) {
   mkdirSync(toolFolder, { recursive: true })
@@ -24,7 +25,7 @@ export async function withLock(name, work) {
     await sleep(POLL_MS)
   }
   try {
-    work()
+    await work()
   } finally {
     rmSync(file, { force: true })
   }
@@ -39,7 +40,7 @@ function take(file) {
     if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error
   }
   const pid = holder(file)
-  if (pid !== null && !isAlive(pid)) removeDead(file, pid)
+  if (pid !== null && startOf(pid) === null) removeDead(file, pid)
   return false
 }
 
@@ -71,14 +72,4 @@ function holder(file) {
 /** @param {number | null} pid */
 function describe(pid) {
   return pid === null ? 'another process' : `process ${pid}`
-}
-
-/** @param {number} pid */
-function isAlive(pid) {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM'
-  }
 }

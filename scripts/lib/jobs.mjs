@@ -1,0 +1,53 @@
+// The long jobs of `npm run full`.
+
+/**
+ * @typedef {object} Job
+ * @property {string} what
+ * @property {number} units
+ * @property {number} seedsPerUnit seeds begin at 1
+ * @property {(firstSeed: number) => string[]} args arguments for Node that do one unit
+ * @property {(stdout: string) => Record<string, number> | null} counts what a unit did, to be added up; null when it
+ * cannot be told, which is a failure
+ * @property {number} unitLimitMs a unit that takes longer is ended and has failed
+ * @property {number} [lineEveryMs] between lines of progress
+ */
+
+/** @type {Record<string, Job>} */
+export const jobs = {
+  sim: {
+    what: '1000 simulated runs, 10 seeds a unit',
+    units: 100,
+    seedsPerUnit: 10,
+    args: (seed) => ['--conditions=millrace-source', 'simulation/main.ts', '--from', `${seed}`, '--seeds', '10'],
+    counts: simCounts,
+    unitLimitMs: 20 * 60_000,
+  },
+  kill: {
+    what: '20 runs of real processes ended by kill -9',
+    units: 20,
+    seedsPerUnit: 1,
+    args: (seed) => ['--conditions=millrace-source', 'simulation/kill.ts', '--seed', `${seed}`],
+    counts: killCounts,
+    unitLimitMs: 20 * 60_000,
+  },
+}
+
+const SIM_LINE =
+  /^(\d+) seeds, (\d+) failed, [\d.]+ s; (\d+) crashes of processes, (\d+) restarts of workers, (\d+) s of virtual time$/m
+
+/** @param {string} stdout of simulation/main.ts */
+function simCounts(stdout) {
+  const found = SIM_LINE.exec(stdout)
+  if (found === null) return null
+  const [runs, failedRuns, crashes, workerRestarts, virtualSeconds] = found.slice(1).map(Number)
+  return { runs, failedRuns, crashes, workerRestarts, virtualSeconds }
+}
+
+/** @param {string} stdout of simulation/kill.ts: a line of JSON */
+function killCounts(stdout) {
+  const line = stdout.trim().split('\n').at(-1) ?? ''
+  if (!line.startsWith('{')) return null
+  const { kills, resumed, rows, outputs } = JSON.parse(line)
+  const records = Object.values(outputs).reduce((sum, count) => sum + count, 0)
+  return { runs: 1, kills, resumed, inputRecords: rows, outputRecords: records }
+}
