@@ -11,7 +11,7 @@ const PATIENCE_MS = 15 * 60_000
 
 /**
  * @param {string} name
- * @param {() => void | Promise<void>} work runs while no other process holds the lock
+ * @param {() => unknown} work runs while no other process holds the lock; a promise is waited for
  */
 export async function withLock(name, work) {
   mkdirSync(toolFolder, { recursive: true })

@@ -131,7 +131,7 @@ test('lines of progress come while a unit takes its time', async () => {
 })
 
 test('neither a zombie nor a later process with the number counts as running, and the later one is left alone', async () => {
-  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const parent = spawn('sh', ['-c', 'sleep 0.3 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] })
   try {
     const zombie = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)))
     await until('it has ended', () => startOf(zombie) === null)
