@@ -45,7 +45,8 @@ export function balanceMessage(
 function stepBalance(step: number, c: ObservedCounters, isSettled: boolean): StepBalance {
   const restored = c.restored ?? 0
   const parts = {
-    in: c.recordsIn + c.queued + c.droppedFull,
+    // What a full buffer dropped is counted as having come in.
+    in: c.recordsIn + c.queued,
     restored,
     filtered: c.filtered,
     merged: c.merged,

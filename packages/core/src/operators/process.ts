@@ -215,6 +215,8 @@ class ProcessOperator implements Operator {
     } catch (error) {
       if (isFatal(error)) throw error
       this.#ctx.onError(error, cause, time, this.#isKeyed ? key : undefined, undefined)
+      // The policy let it go and counted a record, which was handled before.
+      this.#ctx.metrics.merged(-1)
     } finally {
       this.#scope.leave()
     }

@@ -100,8 +100,10 @@ class ToTable implements Operator {
       if (weight === 1) {
         this.#current.set(key, { row })
         out.emit(row, change.time, key)
-      } else if (old === undefined) metrics.filtered(1)
-      else this.#current.delete(key)
+      } else this.#current.delete(key)
+      // A change comes out as none, one or two of the table's.
+      if (weight === -1 && old === undefined) metrics.filtered(1)
+      else metrics.merged(1)
     }
   }
 

@@ -124,6 +124,8 @@ export class WindowStep {
   /** Gives what merging or answering threw to the error policy; the result of this key and window is skipped. */
   failResult(thrown: unknown, key: CanonicalKey, time: number): void {
     this.ctx.onError(resultError(this.ctx.step, thrown), { key }, time, this.#isKeyed ? key : undefined, undefined)
+    // The policy let it go and counted a record, which was merged before.
+    this.ctx.metrics.merged(-1)
   }
 }
 

@@ -225,8 +225,13 @@ export class WorkerRuntime implements StepHost {
         const before = clock.monotonic()
         await new Promise<void>((resolve) => scheduler.soon(resolve))
         this.#loopLagMs = clock.monotonic() - before
-      } else await this.#sleep()
+      } else {
+        // Nothing moves any more: what lies in the queues now counts for the balance.
+        this.#reportQueues()
+        await this.#sleep()
+      }
     }
+    this.#reportQueues()
     await this.close()
   }
 
@@ -317,9 +322,13 @@ export class WorkerRuntime implements StepHost {
     const now = this.ports.clock.monotonic()
     if (now < this.#nextStatusMs) return
     this.#nextStatusMs = now + STATUS_MS
-    for (const stage of this.#stages) stage.reportQueues()
+    this.#reportQueues()
     const partitions = this.#stages.flatMap((stage) => stage.sources.flatMap((source) => source.statuses()))
     this.#options.send({ type: 'status', partitions, loopLagMs: this.#loopLagMs })
+  }
+
+  #reportQueues(): void {
+    for (const stage of this.#stages) stage.reportQueues()
   }
 
   #fail(error: unknown): void {
