@@ -3,9 +3,13 @@ import type { Batch, Origin } from '../batch/batch.ts'
 import type { ByteReader, ByteWriter } from '../batch/bytes.ts'
 import type { CanonicalKey } from '../batch/key.ts'
 import { bytesOf, copyOf } from './frame-counts.ts'
+import { Hint } from './frame-shape.ts'
+import { decodeValues, encodeValues } from './frame-values.ts'
 
 const KeysType = { none: 0, int32: 1, float64: 2, mixed: 3 } as const
-const OriginType = { none: 0, numbers: 1, mixed: 2 } as const
+
+const keyHint = new Hint()
+const originHint = new Hint()
 
 export interface Header {
   readonly count: number
@@ -18,7 +22,7 @@ export interface Header {
 export function encodeHeader(writer: ByteWriter, batch: Batch): void {
   const { length, times, keys, weights, origin } = batch
   writer.varint(length)
-  writer.raw(bytesOf(times instanceof Float64Array ? times : Float64Array.from(times)))
+  writer.raw(bytesOf(times instanceof Float64Array ? times : new Float64Array(times)))
   encodeKeys(writer, keys, length)
   writer.u8(weights === undefined ? 0 : 1)
   if (weights !== undefined) writer.raw(bytesOf(weights))
@@ -50,7 +54,7 @@ function encodeKeys(writer: ByteWriter, keys: ArrayLike<CanonicalKey> | undefine
   writer.u8(type)
   if (type === KeysType.int32) writer.raw(bytesOf(Int32Array.from(keys as ArrayLike<number>)))
   else if (type === KeysType.float64) writer.raw(bytesOf(Float64Array.from(keys as ArrayLike<number>)))
-  else for (let i = 0; i < count; i++) writer.key(keys[i])
+  else encodeValues(writer, Array.isArray(keys) ? keys : Array.from(keys), count, keyHint)
 }
 
 function decodeKeys(reader: ByteReader, count: number): ArrayLike<CanonicalKey> | undefined {
@@ -62,36 +66,25 @@ function decodeKeys(reader: ByteReader, count: number): ArrayLike<CanonicalKey> 
       return new Int32Array(copyOf(reader, count * 4))
     case KeysType.float64:
       return new Float64Array(copyOf(reader, count * 8))
-    default: {
-      const keys = new Array<CanonicalKey>(count)
-      for (let i = 0; i < count; i++) keys[i] = reader.key()
-      return keys
-    }
+    default:
+      return decodeValues(reader, count) as ArrayLike<CanonicalKey>
   }
 }
 
 function encodeOrigin(writer: ByteWriter, origin: Origin | undefined, count: number): void {
-  if (origin === undefined) {
-    writer.u8(OriginType.none)
-    return
-  }
-  const positions = Array.from({ length: count }, (_, i) => origin.at(i))
-  const isNumbers = positions.every((at) => typeof at === 'number')
-  writer.u8(isNumbers ? OriginType.numbers : OriginType.mixed)
+  writer.u8(origin === undefined ? 0 : 1)
+  if (origin === undefined) return
   writer.utf8(origin.source)
   writer.utf8(origin.partition)
-  if (isNumbers) writer.raw(bytesOf(Float64Array.from(positions as number[])))
-  else for (const at of positions) writer.key(at)
+  const positions = new Array<string | number>(count)
+  for (let i = 0; i < count; i++) positions[i] = origin.at(i)
+  encodeValues(writer, positions, count, originHint)
 }
 
 function decodeOrigin(reader: ByteReader, count: number): Origin | undefined {
-  const type = reader.u8()
-  if (type === OriginType.none) return undefined
+  if (reader.u8() === 0) return undefined
   const source = reader.utf8()
   const partition = reader.utf8()
-  const positions: ArrayLike<string | number> =
-    type === OriginType.numbers
-      ? new Float64Array(copyOf(reader, count * 8))
-      : Array.from({ length: count }, () => reader.key() as string | number)
+  const positions = decodeValues(reader, count) as ArrayLike<string | number>
   return { source, partition, at: (i) => positions[i] }
 }

@@ -16,7 +16,7 @@ const shapesMax = 1024
 /** Rows of a shape after which generating code pays. */
 const generateAfterRows = 64
 
-type Extract = (rows: ArrayLike<unknown>, count: number) => unknown[][] | undefined
+type Extract = (rows: readonly unknown[], count: number) => unknown[][] | undefined
 type Build = (columns: readonly ArrayLike<unknown>[], count: number) => unknown[]
 
 /** What the values at one place looked like last time: found again without a look-up. */
@@ -64,7 +64,7 @@ export class Shape {
   }
 
   /** The values of the rows by name; undefined when a row does not match. */
-  extract(rows: ArrayLike<unknown>, count: number): unknown[][] | undefined {
+  extract(rows: readonly unknown[], count: number): unknown[][] | undefined {
     this.#count(count)
     return this.#extract(rows, count)
   }
@@ -86,7 +86,7 @@ export class Shape {
     }
   }
 
-  #extractEach(rows: ArrayLike<unknown>, count: number): unknown[][] | undefined {
+  #extractEach(rows: readonly unknown[], count: number): unknown[][] | undefined {
     const { names } = this
     const columns = names.map(() => new Array<unknown>(count))
     for (let i = 0; i < count; i++) {

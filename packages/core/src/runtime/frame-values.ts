@@ -3,7 +3,7 @@
  * their arrays cross threads as.
  *
  *   column   kind:u8, then by kind
- *   int32, float64, bigint64, date    values (raw)
+ *   int32, float64, bigint64, date    padding, values (raw)
  *   bool     a byte each              null, undefined   nothing
  *   string   see frame-strings.ts     bytes             length and bytes each
  *   object   the shape's names, a column per name
@@ -17,7 +17,7 @@
  */
 import type { ByteReader, ByteWriter } from '../batch/bytes.ts'
 import { InvariantError } from '../errors.ts'
-import { bytesOf, copyOf, readCounts, writeCounts } from './frame-counts.ts'
+import { bytesOf, readAligned, readCounts, writeAligned, writeCounts } from './frame-counts.ts'
 import { decodeJson, encodeJson } from './frame-json.ts'
 import { type Hint, type Shape, shapeBySignature, shapeOf } from './frame-shape.ts'
 import { decodeStrings, encodeStrings } from './frame-strings.ts'
@@ -47,14 +47,30 @@ const itemsAtOnce = 65_536
 
 let floats = new Float64Array(1024)
 let ints = new Int32Array(floats.buffer)
+let flags = new Uint8Array(floats.buffer)
+
+/** Scratch memory for n numbers: floats, ints and flags are the same bytes. */
+function reserve(n: number): void {
+  if (floats.length >= n) return
+  floats = new Float64Array(n * 2)
+  ints = new Int32Array(floats.buffer)
+  flags = new Uint8Array(floats.buffer)
+}
 
 /** @throws UnsupportedValue for class instances, functions, symbols, and what refers to itself */
-export function encodeValues(writer: ByteWriter, values: ArrayLike<unknown>, n: number, hint: Hint, level = 0): void {
+export function encodeValues(writer: ByteWriter, values: readonly unknown[], n: number, hint: Hint, level = 0): void {
   const kind = n === 0 ? Kind.undefined : kindOf(values[0], level)
   if (!encodeUniform(writer, values, n, hint, level, kind)) encodeMixed(writer, values, n, hint, level)
 }
 
+/** The values, none of them in the reader's memory; a list of numbers may be a typed array. */
 export function decodeValues(reader: ByteReader, n: number): ArrayLike<unknown> {
+  const column = decodeColumn(reader, n)
+  return Array.isArray(column) ? column : (column as Float64Array).slice()
+}
+
+/** What it returns may be a view of the reader's memory, to be read at once. */
+function decodeColumn(reader: ByteReader, n: number): ArrayLike<unknown> {
   const kind = reader.u8()
   switch (kind) {
     case Kind.undefined:
@@ -62,22 +78,27 @@ export function decodeValues(reader: ByteReader, n: number): ArrayLike<unknown> 
     case Kind.null:
       return new Array<unknown>(n).fill(null)
     case Kind.bool:
-      return Array.from(reader.raw(n), (byte) => byte === 1)
-    case Kind.int32:
-      return new Int32Array(copyOf(reader, n * 4))
+      return decodeBooleans(reader, n)
+    case Kind.int32: {
+      const { buffer, byteOffset } = readAligned(reader, n * 4)
+      return new Int32Array(buffer, byteOffset, n)
+    }
     case Kind.float64:
-      return new Float64Array(copyOf(reader, n * 8))
-    case Kind.bigint64:
-      return new BigInt64Array(copyOf(reader, n * 8))
+      return decodeFloats(reader, n)
+    case Kind.bigint64: {
+      const { buffer, byteOffset } = readAligned(reader, n * 8)
+      return new BigInt64Array(buffer, byteOffset, n)
+    }
     case Kind.string:
       return decodeStrings(reader, n)
     case Kind.date:
-      return Array.from(new Float64Array(copyOf(reader, n * 8)), (time) => new Date(time))
+      return Array.from(decodeFloats(reader, n), (time) => new Date(time))
     case Kind.bytes:
       return Array.from({ length: n }, () => reader.bytes().slice())
     case Kind.object: {
       const shape = shapeBySignature(reader.utf8())
-      const columns = shape.names.map(() => decodeValues(reader, n))
+      const columns = new Array<ArrayLike<unknown>>(shape.names.length)
+      for (let c = 0; c < columns.length; c++) columns[c] = decodeColumn(reader, n)
       return shape.build(columns, n)
     }
     case Kind.array:
@@ -91,6 +112,18 @@ export function decodeValues(reader: ByteReader, n: number): ArrayLike<unknown> 
         data: { kind },
       })
   }
+}
+
+function decodeFloats(reader: ByteReader, n: number): Float64Array {
+  const { buffer, byteOffset } = readAligned(reader, n * 8)
+  return new Float64Array(buffer, byteOffset, n)
+}
+
+function decodeBooleans(reader: ByteReader, n: number): boolean[] {
+  const bytes = reader.raw(n)
+  const values = new Array<boolean>(n)
+  for (let i = 0; i < n; i++) values[i] = bytes[i] === 1
+  return values
 }
 
 /** The form of a value by itself; 'json' for what has no other, whether JSON takes it or refuses it. */
@@ -122,7 +155,7 @@ function kindOf(value: unknown, level: number): number {
 /** False: the values are not all of this kind, or the objects not all of one shape. */
 function encodeUniform(
   writer: ByteWriter,
-  values: ArrayLike<unknown>,
+  values: readonly unknown[],
   n: number,
   hint: Hint,
   level: number,
@@ -147,7 +180,7 @@ function encodeUniform(
 /** Values that are known to be of this kind. */
 function encodeKnown(
   writer: ByteWriter,
-  values: ArrayLike<unknown>,
+  values: readonly unknown[],
   n: number,
   hint: Hint,
   level: number,
@@ -156,30 +189,27 @@ function encodeKnown(
   writer.u8(kind)
   switch (kind) {
     case Kind.bigint64:
-      writer.raw(bytesOf(BigInt64Array.from(values as ArrayLike<bigint>)))
+      writeAligned(writer, bytesOf(BigInt64Array.from(values as readonly bigint[])))
       break
     case Kind.string:
-      encodeStrings(writer, values as ArrayLike<string>, n)
+      encodeStrings(writer, values as readonly string[], n)
       break
     case Kind.date:
-      writer.raw(bytesOf(Float64Array.from(values as ArrayLike<Date>, (date) => date.getTime())))
+      writeAligned(writer, bytesOf(Float64Array.from(values as readonly Date[], (date) => date.getTime())))
       break
     case Kind.bytes:
       for (let i = 0; i < n; i++) writer.bytes(values[i] as Uint8Array)
       break
     case Kind.array:
-      encodeArrays(writer, values as ArrayLike<readonly unknown[]>, n, hint, level)
+      encodeArrays(writer, values as readonly (readonly unknown[])[], n, hint, level)
       break
     case Kind.json:
       encodeJson(writer, values, n)
   }
 }
 
-function encodeNumbers(writer: ByteWriter, values: ArrayLike<unknown>, n: number): boolean {
-  if (floats.length < n) {
-    floats = new Float64Array(n * 2)
-    ints = new Int32Array(floats.buffer)
-  }
+function encodeNumbers(writer: ByteWriter, values: readonly unknown[], n: number): boolean {
+  reserve(n)
   let i = 0
   for (; i < n; i++) {
     const value = values[i]
@@ -188,7 +218,7 @@ function encodeNumbers(writer: ByteWriter, values: ArrayLike<unknown>, n: number
   }
   if (i === n) {
     writer.u8(Kind.int32)
-    writer.raw(new Uint8Array(ints.buffer, 0, n * 4))
+    writeAligned(writer, new Uint8Array(ints.buffer, 0, n * 4))
     return true
   }
   for (i = 0; i < n; i++) {
@@ -197,25 +227,25 @@ function encodeNumbers(writer: ByteWriter, values: ArrayLike<unknown>, n: number
     floats[i] = value
   }
   writer.u8(Kind.float64)
-  writer.raw(new Uint8Array(floats.buffer, 0, n * 8))
+  writeAligned(writer, new Uint8Array(floats.buffer, 0, n * 8))
   return true
 }
 
-function encodeBooleans(writer: ByteWriter, values: ArrayLike<unknown>, n: number): boolean {
-  const bytes = new Uint8Array(n)
+function encodeBooleans(writer: ByteWriter, values: readonly unknown[], n: number): boolean {
+  reserve(n)
   for (let i = 0; i < n; i++) {
     const value = values[i]
     if (typeof value !== 'boolean') return false
-    if (value) bytes[i] = 1
+    flags[i] = value ? 1 : 0
   }
   writer.u8(Kind.bool)
-  writer.raw(bytes)
+  writer.raw(new Uint8Array(flags.buffer, 0, n))
   return true
 }
 
 function encodeObjects(
   writer: ByteWriter,
-  values: ArrayLike<unknown>,
+  values: readonly unknown[],
   n: number,
   hint: Hint,
   level: number,
@@ -232,7 +262,7 @@ function encodeObjects(
 
 function encodeArrays(
   writer: ByteWriter,
-  arrays: ArrayLike<readonly unknown[]>,
+  arrays: readonly (readonly unknown[])[],
   n: number,
   hint: Hint,
   level: number,
@@ -260,7 +290,7 @@ function decodeArrays(reader: ByteReader, n: number): unknown[][] {
     const end = endOfRun(lengths, i, n)
     let size = 0
     for (let a = i; a < end; a++) size += lengths[a]
-    const items = decodeValues(reader, size)
+    const items = decodeColumn(reader, size)
     for (let at = 0; i < end; i++) {
       const array: unknown[] = []
       for (const to = at + lengths[i]; at < to; at++) array.push(items[at])
@@ -271,7 +301,7 @@ function decodeArrays(reader: ByteReader, n: number): unknown[][] {
 }
 
 /** The arrays from `from` on whose items lie in one column: at least one, and then as many as are short enough. */
-function endOfRun(lengths: Uint32Array, from: number, n: number): number {
+function endOfRun(lengths: ArrayLike<number>, from: number, n: number): number {
   let size = lengths[from]
   let end = from + 1
   while (end < n && size + lengths[end] <= itemsAtOnce) size += lengths[end++]
@@ -284,7 +314,7 @@ interface Group {
   readonly values: unknown[]
 }
 
-function encodeMixed(writer: ByteWriter, values: ArrayLike<unknown>, n: number, hint: Hint, level: number): void {
+function encodeMixed(writer: ByteWriter, values: readonly unknown[], n: number, hint: Hint, level: number): void {
   const groups: Group[] = []
   const groupOf = new Uint8Array(n)
   let last = 0
@@ -329,7 +359,7 @@ function decodeMixed(reader: ByteReader, n: number): unknown[] {
   const groupOf = reader.raw(n)
   const sizes = new Uint32Array(count)
   for (let i = 0; i < n; i++) sizes[groupOf[i]]++
-  const groups = Array.from(sizes, (size) => decodeValues(reader, size))
+  const groups = Array.from(sizes, (size) => decodeColumn(reader, size))
   const next = new Uint32Array(count)
   const values = new Array<unknown>(n)
   for (let i = 0; i < n; i++) {
