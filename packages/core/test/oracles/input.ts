@@ -47,6 +47,8 @@ export interface InputSettings {
   readonly isConfined: boolean
   readonly partitionsMax?: number
   readonly rowsMax?: number
+  /** Default 0, 5 and 40. */
+  readonly disorders?: readonly number[]
   /** Whole numbers for `n`. */
   readonly isWhole?: boolean
   readonly hasCrashes?: boolean
@@ -80,19 +82,28 @@ export function playArbitrary(settings: InputSettings): fc.Arbitrary<Play> {
 }
 
 export function inputArbitrary(settings: InputSettings): fc.Arbitrary<Input> {
-  const { sources = ['a'], partitionsMax = 4, rowsMax = 40, isWhole = false, hasIdle = true, isConfined } = settings
+  const {
+    sources = ['a'],
+    partitionsMax = 4,
+    rowsMax = 40,
+    isWhole = false,
+    hasIdle = true,
+    disorders = [0, 5, 40],
+    isConfined,
+  } = settings
   const partition = fc.array(drawArbitrary(isWhole), { maxLength: rowsMax })
   const source = fc.record({
-    disorderMs: fc.constantFrom(0, 5, 40),
+    disorderMs: fc.constantFrom(...disorders),
     idleAfterMs: hasIdle ? fc.constantFrom(undefined, 3) : fc.constant(undefined),
     partitions: fc.array(partition, { minLength: 1, maxLength: partitionsMax }),
     apartMs: fc.constantFrom(0, 0, 15, 400),
+    gridMs: fc.constantFrom(0, 0, 5),
   })
   const base = fc.constantFrom(-200, 0, 1_690_000_000_000)
   return fc.tuple(base, fc.tuple(...sources.map(() => source))).map(([startMs, drawn]) => {
     const ids = { next: 0 }
     return Object.fromEntries(
-      drawn.map(({ disorderMs, idleAfterMs, partitions, apartMs }, s) => [
+      drawn.map(({ disorderMs, idleAfterMs, partitions, apartMs, gridMs }, s) => [
         sources[s],
         {
           disorderMs,
@@ -100,7 +111,7 @@ export function inputArbitrary(settings: InputSettings): fc.Arbitrary<Input> {
           partitions: Object.fromEntries(
             partitions.map((draws, p) => {
               const keys = isConfined ? keyPool.slice(p * 4, p * 4 + 4) : keyPool.slice(0, 8)
-              const rows = rowsOf(draws, keys, startMs + p * apartMs, disorderMs, ids)
+              const rows = rowsOf(draws, keys, startMs + p * apartMs, { disorderMs, gridMs }, ids)
               const placed = rows.map(
                 (row, offset): Placed => ({ row, source: sources[s], partition: `p${p}`, offset }),
               )
@@ -117,7 +128,7 @@ function rowsOf(
   draws: readonly Draw[],
   keys: readonly Key[],
   startMs: number,
-  disorderMs: number,
+  { disorderMs, gridMs }: { disorderMs: number; gridMs: number },
   ids: { next: number },
 ) {
   const rows: Row[] = []
@@ -131,12 +142,10 @@ function rowsOf(
       if (row.at >= front - disorderMs) rows.push(row)
     }
     front += step
-    const row: Row = Object.freeze({
-      id: ids.next++,
-      key: keys[key % keys.length],
-      at: front - Math.min(back, disorderMs),
-      n,
-    })
+    const time = front - Math.min(back, disorderMs)
+    // The disorder is a multiple of the grid, so rounding down makes no row late.
+    const at = gridMs === 0 ? time : Math.floor(time / gridMs) * gridMs
+    const row: Row = Object.freeze({ id: ids.next++, key: keys[key % keys.length], at, n })
     rows.push(row)
     if (again > 0) later.push({ due: again, row })
   }
@@ -148,7 +157,7 @@ const batchRows = fc.oneof(fc.constantFrom(1, 2, 3, 7, 16, 64, 4096), fc.integer
 export function livesArbitrary(hasCrashes: boolean): fc.Arbitrary<Life[]> {
   const events = fc.integer({ min: 10, max: 250 })
   const end = fc.oneof(
-    fc.record({ type: fc.constant('until' as const), rows: fc.nat(30) }),
+    fc.record({ type: fc.constant('until' as const), rows: fc.nat(20) }),
     fc.record({ type: fc.constant('stop' as const), events }),
     ...(hasCrashes
       ? [
@@ -169,7 +178,7 @@ export function livesArbitrary(hasCrashes: boolean): fc.Arbitrary<Life[]> {
   })
   return fc.oneof(
     { weight: 1, arbitrary: fc.array(life, { minLength: 1, maxLength: 1 }) },
-    { weight: 2, arbitrary: fc.array(life, { minLength: 2, maxLength: 3 }) },
+    { weight: 3, arbitrary: fc.array(life, { minLength: 2, maxLength: 3 }) },
   )
 }
 
