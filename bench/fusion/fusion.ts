@@ -18,7 +18,7 @@ export const fusion: Bench = {
     ]
     const results = []
     for (const { wait, pixels } of settings) {
-      const args = ['--wait', wait, '--pixels', pixels, '--seconds', isFull ? '10' : '5']
+      const args = ['--wait', wait, '--pixels', pixels, '--seconds', isFull ? '8' : '5']
       const runs = await repeat(isFull ? 3 : 1, () => measureInChild<FusionRun>('fusion/run.ts', args))
       results.push({ wait, pixels, runs })
     }

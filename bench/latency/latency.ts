@@ -28,7 +28,7 @@ export const latency: Bench = {
       { workers: 2, pace: 'timer' },
       { workers: 1, pace: 'poll' },
     ]
-    const seconds = isFull ? 10 : 3
+    const seconds = isFull ? 6 : 3
     const results: Result[] = []
     for (const { workers, pace } of settings) {
       const args = ['--workers', String(workers), '--pace', pace, '--seconds', String(seconds)]

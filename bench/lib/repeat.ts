@@ -3,7 +3,7 @@ import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Where it can be had within this time, a run of a long form begins on an idle machine. */
-const QUIET_WAIT_MS = 30_000
+const QUIET_WAIT_MS = 3_000
 const IDLE_SHARE = 0.85
 
 export async function repeat<R>(times: number, run: () => Promise<R>): Promise<R[]> {

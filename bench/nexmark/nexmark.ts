@@ -25,7 +25,7 @@ export const nexmark: Bench = {
         }
         const checked = await run(GOLDEN_EVENTS)
         const isRight = JSON.stringify(checked.sums) === JSON.stringify(checks[query].golden)
-        const runs = isFull ? await repeat(5, () => run(events)) : [checked]
+        const runs = isFull ? await repeat(3, () => run(events)) : [checked]
         results.push({ query, workers, isRight, runs })
       }
     }

@@ -9,7 +9,7 @@ import type { OperatorRun } from './run.ts'
 export const operators: Bench = {
   what: 'cost per record of each operator and window, generated and interpreted loops, columns and rows',
   async measure(isFull) {
-    const settings = isFull ? ['--rows', '300000', '--times', '5'] : ['--rows', '100000', '--times', '3']
+    const settings = isFull ? ['--rows', '300000', '--times', '3'] : ['--rows', '100000', '--times', '3']
     const data: Record<string, OperatorRun> = {}
     for (const name of Object.keys(cases)) {
       data[name] = await measureInChild<OperatorRun>('operators/run.ts', [name, ...settings])
