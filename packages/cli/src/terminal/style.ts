@@ -19,6 +19,9 @@ export interface Style {
   bold(text: string): string
 }
 
+/** Below, lines are wrapped more often than drawn over. A terminal without a size (a bare pty) says 0. */
+const MOTION_COLUMNS_MIN = 20
+
 export function styleFor(stream: Output, env: Io['env'], mode: ColorMode = 'auto'): Style {
   const isTerminal = stream.isTTY === true && env.TERM !== 'dumb'
   const wantsColor = isTerminal && (env.NO_COLOR ?? '') === ''
@@ -26,7 +29,7 @@ export function styleFor(stream: Output, env: Io['env'], mode: ColorMode = 'auto
   const colors = picocolors.createColors(hasColor)
   return {
     hasColor,
-    hasMotion: isTerminal && (env.CI ?? '') === '',
+    hasMotion: isTerminal && (env.CI ?? '') === '' && (stream.columns ?? 80) >= MOTION_COLUMNS_MIN,
     good: colors.green,
     warn: colors.yellow,
     bad: colors.red,

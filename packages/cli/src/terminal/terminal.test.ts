@@ -402,6 +402,8 @@ describe('colour and motion', () => {
     ['an empty NO_COLOR', terminal, { NO_COLOR: '' }, 'auto', true, true],
     ['TERM=dumb', terminal, { TERM: 'dumb' }, 'auto', false, false],
     ['CI', terminal, { CI: 'true' }, 'auto', true, false],
+    ['a terminal without a size', { isTTY: true, columns: 0 } as Output, {}, 'auto', true, false],
+    ['a terminal of 20 columns', { isTTY: true, columns: 20 } as Output, {}, 'auto', true, true],
     ['--color never', terminal, {}, 'never', false, true],
   ] as const)('%s', (_, stream, env, mode, hasColor, hasMotion) => {
     expect(styleFor(stream, env, mode)).toMatchObject({ hasColor, hasMotion })
