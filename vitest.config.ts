@@ -6,6 +6,9 @@ const conditions = ['millrace-source']
 // CI adds up the counts in this file; see .ci/run.
 const report = process.env.MILLRACE_TEST_REPORT
 
+// Property tests draw that many times their usual cases, see packages/core/src/testing/cases.ts.
+const cases = Math.max(1, Number(process.env.MILLRACE_CASES ?? 1))
+
 export default defineConfig({
   resolve: { conditions: [...conditions, 'node', 'import', 'module', 'default'] },
   ssr: { resolve: { conditions: [...conditions, 'node', 'import', 'module', 'default'] } },
@@ -25,8 +28,9 @@ export default defineConfig({
     maxWorkers: 2,
     // Threads and processes a test starts resolve workspace packages to their sources as well.
     execArgv: conditions.map((name) => `--conditions=${name}`),
-    testTimeout: 15_000,
-    hookTimeout: 30_000,
+    // Far above what a test takes alone: two cores may be shared with much else.
+    testTimeout: 30_000 * cases,
+    hookTimeout: 60_000,
     reporters: ['default', new CountReporter(report)],
   },
 })

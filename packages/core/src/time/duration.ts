@@ -30,14 +30,16 @@ export function durationMs(duration: Duration, what = 'duration'): number {
 /** Like `durationMs`, and refuses zero. @throws UsageError `DURATION` */
 export function positiveDurationMs(duration: Duration, what = 'duration'): number {
   const ms = durationMs(duration, what)
-  if (ms === 0) throw new UsageError('DURATION', `${what} is 0; it must be at least 1ms.`, { data: { what, got: duration } })
+  if (ms === 0)
+    throw new UsageError('DURATION', `${what} is 0; it must be at least 1ms.`, { data: { what, got: duration } })
   return ms
 }
 
 /** A short text for milliseconds, in the largest unit that divides them: `formatMs(90_000)` is `'90s'`. */
 export function formatMs(ms: number): Duration {
   for (const unit of ['d', 'h', 'm', 's'] as const) {
-    if (ms !== 0 && ms % unitMs[unit] === 0 && (unit === 's' || ms / unitMs[unit] < 1e4)) return `${ms / unitMs[unit]}${unit}`
+    if (ms !== 0 && ms % unitMs[unit] === 0 && (unit === 's' || ms / unitMs[unit] < 1e4))
+      return `${ms / unitMs[unit]}${unit}`
   }
   return `${ms}ms`
 }
