@@ -19,6 +19,7 @@ import { GlobalWindows } from './window-global.ts'
 import { GridWindows } from './window-grid.ts'
 import { SessionWindows } from './window-session.ts'
 import { SlidingWindows } from './window-sliding.ts'
+import { SlidingNumbers } from './window-sliding-numbers.ts'
 import { type WindowSettings, WindowStep } from './window-step.ts'
 
 export interface WindowStepOptions extends StepOptions, Omit<WindowOptions, 'lateTo'> {
@@ -110,7 +111,9 @@ function createWindows(
     case 'time':
       return new GridWindows(step, grid as Grid, takesPartials)
     case 'sliding':
-      return new SlidingWindows(step, window)
+      return settings.plan.isNumeric && settings.latenessMs === 0
+        ? new SlidingNumbers(step, window)
+        : new SlidingWindows(step, window)
     case 'session':
       return new SessionWindows(step, window)
     case 'count':

@@ -4,11 +4,11 @@
  * State: `pending`, the rows the watermark has not passed, and `rows`, by (key, arrival), those a window may still hold.
  * Per key the rows are kept in event-time order in memory too, rebuilt at restore.
  *
+ * The rows of a window are added up anew for each result: results of object aggregates are as large as the window anyway.
+ * Numeric aggregates without lateness have an operator of their own, window-sliding-numbers.ts.
+ *
  * Invariants:
  *  L1  A record's result is emitted in the call of the first watermark > its time, in event-time order.
- *  L2  Numeric aggregates cost O(1) merges per record, whatever the window holds: rows leave at the front of a queue of
- *      two stacks. Object aggregates are added up per result: their results are as large as the window anyway.
- * @see Tangwongsan, Hirzel, Schneider: Low-latency sliding-window aggregation in worst-case constant time, DEBS 2017
  */
 import type { Batch } from '../batch/batch.ts'
 import type { CanonicalKey } from '../batch/key.ts'
@@ -27,25 +27,14 @@ interface SlidingRow {
   readonly inputs: Inputs
 }
 
-/** Rows of a key in order; those before `from` have left every window. */
-interface SlidingKey {
-  rows: SlidingRow[]
-  from: number
-  /** Numeric aggregates: rows `from .. middle` as sums of all rows up to `middle`, the last on top. */
-  front: Flat[]
-  middle: number
-  /** Sum of the rows from `middle` on. */
-  back: Flat
-}
-
 export class SlidingWindows implements Operator {
   readonly #step: WindowStep
   readonly #sizeMs: number
   readonly #table: Table<SlidingRow>
   readonly #pending: PendingRows
   readonly #flat: FlatAccumulators
-  readonly #keys = new Map<CanonicalKey, SlidingKey>()
-  readonly #isQueue: boolean
+  /** Rows of each key in event-time order. */
+  readonly #keys = new Map<CanonicalKey, SlidingRow[]>()
   /** Rows that windows may still hold, in the order they came to be: whom to look at when time has passed. */
   #passed: { readonly time: number; readonly key: CanonicalKey }[] = []
   #oldest = 0
@@ -56,16 +45,14 @@ export class SlidingWindows implements Operator {
     this.#table = step.ctx.state.table<SlidingRow>('rows')
     this.#flat = new FlatAccumulators(step)
     this.#pending = new PendingRows(step)
-    this.#isQueue = step.plan.isNumeric && step.latenessMs === 0
     this.#table.forEach((key, sub, row) => {
       step.continueAfter(sub as number)
-      this.#key(key).rows.push(row)
+      this.#rowsOf(key).push(row)
     })
-    for (const state of this.#keys.values()) {
-      state.rows.sort((a, b) => compareEventTime(a.at, b.at))
-      if (this.#isQueue) for (const row of state.rows) this.#addTo(state.back, row)
+    for (const [key, rows] of this.#keys) {
+      rows.sort((a, b) => compareEventTime(a.at, b.at))
+      for (const { at } of rows) this.#passed.push({ time: at.time, key })
     }
-    for (const [key, { rows }] of this.#keys) for (const { at } of rows) this.#passed.push({ time: at.time, key })
     this.#passed.sort((a, b) => a.time - b.time)
   }
 
@@ -103,19 +90,15 @@ export class SlidingWindows implements Operator {
     this.#expire()
   }
 
-  #key(key: CanonicalKey): SlidingKey {
-    let state = this.#keys.get(key)
-    if (state === undefined) {
-      this.#keys.set(key, (state = { rows: [], from: 0, front: [], middle: 0, back: this.#flat.create() }))
-    }
-    return state
+  #rowsOf(key: CanonicalKey): SlidingRow[] {
+    let rows = this.#keys.get(key)
+    if (rows === undefined) this.#keys.set(key, (rows = []))
+    return rows
   }
 
   #add(key: CanonicalKey, row: SlidingRow): void {
-    const state = this.#key(key)
-    state.rows.push(row)
+    this.#rowsOf(key).push(row)
     this.#passed.push({ time: row.at.time, key })
-    if (this.#isQueue) this.#addTo(state.back, row)
     this.#table.set(key, row, row.at.sequence)
   }
 
@@ -134,13 +117,8 @@ export class SlidingWindows implements Operator {
 
   #emit(key: CanonicalKey, time: number, pane: Pane): void {
     const window = bounds(time + 1 - this.#sizeMs, time + 1)
-    const state = this.#key(key)
     try {
-      if (this.#isQueue) {
-        this.#evict(key, state, time - this.#sizeMs)
-        const front = state.front.at(-1)
-        this.#flat.emit(key, front === undefined ? [state.back] : [front, state.back], () => window, pane)
-      } else this.#flat.emit(key, [this.#sum(state.rows, time)], () => window, pane)
+      this.#flat.emit(key, [this.#sum(this.#rowsOf(key), time)], () => window, pane)
     } catch (thrown) {
       this.#step.failResult(thrown, key, time)
     }
@@ -155,41 +133,12 @@ export class SlidingWindows implements Operator {
     return acc
   }
 
-  /** Drops the rows with a time <= `limit` from the queue. */
-  #evict(key: CanonicalKey, state: SlidingKey, limit: number): void {
-    while (state.from < state.rows.length && state.rows[state.from].at.time <= limit) {
-      if (state.from === state.middle) this.#turn(state)
-      this.#table.delete(key, state.rows[state.from].at.sequence)
-      state.front.pop()
-      state.from++
-    }
-    if (state.from > 64 && state.from * 2 > state.rows.length) {
-      state.rows = state.rows.slice(state.from)
-      state.middle -= state.from
-      state.from = 0
-    }
-  }
-
-  /** Moves the back of the queue to its front: sums from the newest row to each older one. */
-  #turn(state: SlidingKey): void {
-    state.front = []
-    for (let i = state.rows.length - 1; i >= state.from; i--) {
-      const acc = this.#flat.create()
-      this.#addTo(acc, state.rows[i])
-      const newer = state.front.at(-1)
-      if (newer !== undefined) this.#flat.merge(acc, newer)
-      state.front.push(acc)
-    }
-    state.middle = state.rows.length
-    state.back = this.#flat.create()
-  }
-
   /** A row behind the watermark, within the lateness: gives its own result and counts in later ones. */
   #takeLate(key: CanonicalKey, row: SlidingRow): void {
-    const state = this.#key(key)
-    let at = state.rows.length
-    while (at > 0 && compareEventTime(state.rows[at - 1].at, row.at) > 0) at--
-    state.rows.splice(at, 0, row)
+    const rows = this.#rowsOf(key)
+    let at = rows.length
+    while (at > 0 && compareEventTime(rows[at - 1].at, row.at) > 0) at--
+    rows.splice(at, 0, row)
     this.#passed.push({ time: row.at.time, key })
     this.#table.set(key, row, row.at.sequence)
     this.#emit(key, row.at.time, 'late')
@@ -200,15 +149,12 @@ export class SlidingWindows implements Operator {
     const limit = this.#step.watermark - this.#step.latenessMs - this.#sizeMs
     for (; this.#oldest < this.#passed.length && this.#passed[this.#oldest].time <= limit; this.#oldest++) {
       const { key } = this.#passed[this.#oldest]
-      const state = this.#keys.get(key)
-      if (state === undefined) continue
-      if (this.#isQueue) this.#evict(key, state, limit)
-      else {
-        const count = firstAfter(state.rows, limit)
-        for (let i = 0; i < count; i++) this.#table.delete(key, state.rows[i].at.sequence)
-        if (count > 0) state.rows.splice(0, count)
-      }
-      if (state.from === state.rows.length) this.#keys.delete(key)
+      const rows = this.#keys.get(key)
+      if (rows === undefined) continue
+      const count = firstAfter(rows, limit)
+      for (let i = 0; i < count; i++) this.#table.delete(key, rows[i].at.sequence)
+      if (count > 0) rows.splice(0, count)
+      if (rows.length === 0) this.#keys.delete(key)
     }
     if (this.#oldest * 2 >= this.#passed.length) {
       this.#passed = this.#passed.slice(this.#oldest)
@@ -228,7 +174,7 @@ function firstAfter(rows: readonly SlidingRow[], limit: number): number {
   return low
 }
 
-function noRetraction(step: string): OperationalError {
+export function noRetraction(step: string): OperationalError {
   return new OperationalError(
     'AGGREGATE_RETRACT',
     'a sliding window was given a retraction: its record has given a result already. Window the changes by time instead.',
