@@ -106,6 +106,31 @@ function checkConsumer() {
   const target2024 = ['--module', 'nodenext', '--target', 'es2024', '--types', 'node', '--noEmit', '--ignoreConfig']
   check('consumer', 'tsc', script('typescript', 'tsc'), [...settings, ...target2024, path.join(folder, 'main.ts')])
   check('consumer', 'node', path.join(folder, 'main.ts'), [])
+  runFlow(folder)
+}
+
+/** A flow in TypeScript, in two threads, by the packed command line. @param {string} folder */
+function runFlow(folder) {
+  const flow = `import { jsonLines } from '@millrace/connectors/file'
+import { count, dataflow, tumbling } from 'millrace'
+
+const flow = dataflow('consumer')
+flow
+  .source('in', jsonLines<{ at: number }>({ path: 'in.jsonl' }), { time: (row) => row.at, disorder: '0s' })
+  .keyBy(() => 'all')
+  .window(tumbling('10s'))
+  .aggregate('counts', { n: count() })
+  .sink('out', jsonLines({ path: 'out.jsonl' }))
+export default flow
+`
+  writeFileSync(path.join(folder, 'flow.ts'), flow)
+  writeFileSync(path.join(folder, 'in.jsonl'), '{"at":0}\n{"at":9000}\n')
+  const millrace = path.join(folder, 'node_modules', 'millrace', 'bin', 'millrace.js')
+  check('consumer', 'millrace', millrace, ['run', 'flow.ts', '--workers', '2', '--no-metrics'], folder)
+  const out = path.join(folder, 'out.jsonl')
+  const written = existsSync(out) ? readFileSync(out, 'utf8') : 'nothing'
+  const wanted = '{"key":"all","window":{"start":0,"end":10000},"n":2}\n'
+  if (written !== wanted) complaints.push(`consumer: millrace run wrote ${written} instead of ${wanted}`)
 }
 
 /** @param {string} name @param {string} command @returns {string} the JavaScript file of a tool's command */
@@ -115,8 +140,8 @@ function script(name, command) {
   return path.join(folder, typeof bin === 'string' ? bin : bin[command])
 }
 
-/** @param {string} from @param {string} tool @param {string} file @param {string[]} args */
-function check(from, tool, file, args) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [file, ...args], { cwd: target, encoding: 'utf8' })
+/** @param {string} from @param {string} tool @param {string} file @param {string[]} args @param {string} [cwd] */
+function check(from, tool, file, args, cwd = target) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [file, ...args], { cwd, encoding: 'utf8' })
   if (status !== 0) complaints.push(`${from}: ${tool} says:\n${stdout}${stderr}`)
 }
