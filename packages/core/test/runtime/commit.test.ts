@@ -77,8 +77,10 @@ test('a start from a savepoint that dies at any write leaves either history whol
   await v.pass(1_000)
   v.run?.stop({ savepoint: 'twelve' }).catch(() => {})
   await v.end()
-  feed.push(...rows(12, 24))
+  feed.push(...rows(12, 18))
   const on = v.crash().start(numbering(feedSource({ p: feed })))
+  await on.pass(1_000)
+  feed.push(...rows(18, 24))
   await on.pass(1_000)
   on.process.kill()
   let crashes = 0

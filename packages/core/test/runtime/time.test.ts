@@ -205,6 +205,29 @@ test.each([1, 2])('what is late after a restart is what is late without one (%d 
   expect(calmReport.steps.count.late).toBeGreaterThan(0)
 })
 
+test.each([1, 2])(
+  'a window that was closed while a partition was idle is not opened again by it after a restart (%d workers)',
+  async (workers) => {
+    const feeds = { a: new Feed<Row>(), b: new Feed<Row>() }
+    const out: Counted[] = []
+    feeds.a.push({ key: 'k', at: start + 1_000, n: 0 })
+    feeds.b.push({ key: 'k', at: start + 1_000, n: 1 })
+    const options = { idleAfter: '2s' } as const
+    const v = new Virtual(undefined, start + 1e6).start(counting(feeds, out, options), { workers })
+    await v.pass(5_000)
+    feeds.a.push({ key: 'k', at: start + 60_000, n: 2 })
+    await v.pass(500)
+    expect(out).toMatchObject([{ key: 'k', n: 2 }])
+    const again = v.crash()
+    feeds.b.push({ key: 'k', at: start + 2_000, n: 3 }).end()
+    feeds.a.end()
+    const after: Counted[] = []
+    const report = await again.start(counting(feeds, after, options), { workers }).end()
+    expect(report.steps.count.late).toBe(1)
+    expect(after).toMatchObject([{ n: 1, window: { start: start + 60_000 } }])
+  },
+)
+
 test('event times may be negative, fractional and far in the past; Infinity and NaN are refused by name', async () => {
   const out: Counted[] = []
   const feed = new Feed<Row>().push(
@@ -243,7 +266,7 @@ test.each([1, 2])(
     const called = flow.source('a', feedSource({ p: feeds.a }), time).mapAsync(
       'call',
       async (row) => {
-        await new Promise<void>((resolve) => void v.process.after(10_000, resolve))
+        await new Promise<void>((resolve) => void v.process.after(20_500, resolve))
         return row
       },
       { timeout: '1m' },
