@@ -1,6 +1,6 @@
 /**
- * The flow whose latency is measured: a stateless path from the source to a sink, and beside it 1000 keys in windows of
- * 100 ms. Worker threads import this module again, so its settings come through the environment; `run.ts` sets them.
+ * The flow whose latency is measured: a stateless path from the source to a sink, and beside it 100 keys in windows of
+ * 10 ms. Worker threads import this module again, so its settings come through the environment; `run.ts` sets them.
  */
 import { count, dataflow, mean, tumbling } from 'millrace'
 import { latencySink } from '../lib/latency-sink.ts'
@@ -26,7 +26,7 @@ interface Reading {
 
 const settings: LatencySettings = JSON.parse(process.env.MILLRACE_LATENCY as string)
 const { partitions, measureFromMs, folder } = settings
-const KEYS = 1000
+const KEYS = 100
 
 export const latency = dataflow('latency')
 
@@ -46,7 +46,7 @@ readings.sink(
 
 readings
   .keyBy((reading) => reading.key)
-  .window(tumbling('100ms'))
+  .window(tumbling('10ms'))
   .aggregate('averages', { n: count(), mean: mean((reading) => reading.value) })
   .sink(
     'windows',

@@ -67,7 +67,7 @@ function latencyTable(results: readonly Result[]): Table {
     rows,
     notes: [
       'Stateless: from the intended emission of a record to the callback of the sink behind filter and map. Windows: from ' +
-        'the intended emission of the record that closed a window of 100 ms to the callback with its results (10,000 a ' +
+        'the intended emission of the record that closed a window of 10 ms to the callback with its results (10,000 a ' +
         'second). Commits every 100 ms to files, with fsync. "timer": the source wakes every millisecond, which is part ' +
         'of the latency. "poll": it looks at every turn of the event loop, at the price of a core.',
     ],
