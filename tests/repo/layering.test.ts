@@ -2,11 +2,16 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { ambient, coreLayers, edgeFiles, packageLayers, withoutDependencies } from './layers.ts'
+import { ambient, coreLayers, edgeFiles, forTestsOnly, packageLayers, withoutDependencies } from './layers.ts'
 import { type Import, packageFolders, readSource, root, type SourceFile, sourcePaths } from './source-files.ts'
 
 const folders = packageFolders()
-const sources = new Map(folders.map((folder) => [folder, sourcePaths(`packages/${folder}/src`).map(readSource)]))
+const sources = new Map(
+  folders.map((folder) => {
+    const files = sourcePaths(`packages/${folder}/src`).filter((file) => !forTestsOnly.includes(file))
+    return [folder, files.map(readSource)]
+  }),
+)
 const all = [...sources.values()].flat()
 const ownNames = new Map(folders.map((folder) => [folder, manifest(folder).name]))
 
@@ -44,6 +49,20 @@ describe('packages', () => {
 
   test('a package without dependencies declares none', () => {
     for (const folder of withoutDependencies) expect(manifest(folder).dependencies ?? {}).toEqual({})
+  })
+
+  test('what is for tests only is imported by no source and left out by the build', () => {
+    const complaints = eachImport(({ file }, { specifier }) =>
+      isRelative(specifier) && forTestsOnly.includes(resolve(file, specifier))
+        ? rule(file, specifier, 'it is for tests only')
+        : null,
+    )
+    expect(complaints).toEqual([])
+    for (const file of forTestsOnly) {
+      const [, folder = '', ...inside] = file.split('/')
+      const build = readFileSync(path.join(root, 'packages', folder, 'tsconfig.build.json'), 'utf8')
+      expect(build).toContain(`"${inside.join('/')}"`)
+    }
   })
 
   test('modules of Node are imported with the node: prefix', () => {

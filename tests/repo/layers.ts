@@ -22,6 +22,9 @@ export const packageLayers: Readonly<Record<string, readonly string[]>> = {
 /** Packages that may import nothing from outside but Node's own modules. */
 export const withoutDependencies = ['core']
 
+/** Lie beside sources, serve tests only, and are no part of a package: they may import what tests may. */
+export const forTestsOnly = ['packages/core/src/testing/cases.ts']
+
 const contracts = ['errors', 'time', 'batch', 'runtime/ports', 'observe', 'connector', 'state', 'graph']
 const execution = ['runtime', 'checkpoint', ...contracts]
 
