@@ -199,12 +199,23 @@ export function callerUrl(): { url: string; line: number; isTopLevel: boolean } 
   Error.stackTraceLimit = 24
   const stack = (new Error().stack ?? '').split('\n').slice(1)
   Error.stackTraceLimit = limit
-  for (const text of stack) {
+  for (const [i, text] of stack.entries()) {
     const match = /^\s*at (?:(.+?) \()?((?:file:\/\/|\/).+?):(\d+):\d+\)?$/.exec(text)
     if (match === null) continue
     const url = match[2].startsWith('file:') ? match[2] : `file://${match[2]}`
     if (url.startsWith(ownFolder) && !/\.test\.ts$/.test(url)) continue
-    return { url, line: Number(match[3]), isTopLevel: match[1] === undefined }
+    return { url, line: Number(match[3]), isTopLevel: match[1] === undefined && startsModules(stack[i + 1]) }
   }
   return undefined
+}
+
+/**
+ * Does this frame run the bodies of modules? A function without a name looks like a module's body, but something else
+ * called it: an array, a timer, a request handler, an `await` elsewhere.
+ */
+function startsModules(frame: string | undefined): boolean {
+  if (frame === undefined) return true
+  return /node:internal\/(modules|process\/task_queues)|\/node_modules\/(@?vitest|vite|vite-node|tsx|jiti)\//.test(
+    frame,
+  )
 }

@@ -257,3 +257,10 @@ test('a slow step behind rings gets every record under block, and its queues hol
   expect(most).toBeLessThanOrEqual(4 * (50 + 50) + 2 * 50)
   expect(most).toBeGreaterThan(50)
 }, 30_000)
+
+test('flows made in functions without a name run inline, also in a module that exports something', async () => {
+  const program_ = fileURLToPath(new URL('./fixtures/callback.ts', import.meta.url))
+  const printed = await program([program_, tempFolder()])
+  const outcomes = ['each', 'then', 'timer', 'await'].map((name) => [name, 'finished', true])
+  expect(printed).toEqual({ outcomes, top: true, late: true })
+})
