@@ -73,10 +73,10 @@ export function createDebounce(
 /** Records that belong together; `row` is the one at `last`. */
 interface Session {
   readonly first: number
-  readonly last: number
-  readonly row: unknown
-  readonly weight: 1 | -1
-  readonly isKeyed: boolean
+  last: number
+  row: unknown
+  weight: 1 | -1
+  isKeyed: boolean
 }
 
 class DebounceOperator implements Operator {
@@ -110,6 +110,17 @@ class DebounceOperator implements Operator {
       const time = times[i]
       const key = keys?.[i] ?? WHOLE_STREAM
       const sessions = this.#sessions.get(key) ?? []
+      const newest = sessions.length === 0 ? undefined : sessions[sessions.length - 1]
+      if (newest !== undefined && time >= newest.last && time < newest.last + this.#gapMs) {
+        // In order, a record goes on the newest session and meets no other.
+        newest.last = time
+        newest.row = batch.keep(i)
+        newest.weight = (weights?.[i] ?? 1) as 1 | -1
+        newest.isKeyed = keys !== undefined
+        this.#sessions.set(key, sessions)
+        followed++
+        continue
+      }
       const near = sessions.filter((s) => time < s.last + this.#gapMs && time > s.first - this.#gapMs)
       if (near.length === 0 && time + this.#gapMs <= watermark) {
         late.push(i)

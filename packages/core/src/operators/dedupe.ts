@@ -129,8 +129,9 @@ class DedupeOperator implements Operator {
       this.#seen.set(key, time, id, time)
       return true
     }
+    if (typeof seen === 'number' && Math.abs(time - seen) < this.#withinMs) return false
     const times = typeof seen === 'number' ? [seen] : seen
-    if (times.some((other) => Math.abs(time - other) < this.#withinMs)) return false
+    if (typeof seen !== 'number' && times.some((other) => Math.abs(time - other) < this.#withinMs)) return false
     // Of the older ones, those that no record can repeat any more are dropped with this write.
     const oldest = this.#ctx.currentWatermark() - 2 * this.#withinMs
     const kept = times.filter((other) => other > oldest)

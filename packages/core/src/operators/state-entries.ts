@@ -32,8 +32,8 @@ export interface StateScope {
 }
 
 interface Stamped<V> {
-  readonly at: number
-  readonly value: V
+  at: number
+  value: V
 }
 
 /** Stands in for an event time that is not known yet: the earliest a Date can hold. */
@@ -99,9 +99,14 @@ export class Entries<V> {
       this.#plain.set(key, value, sub)
       return
     }
-    const before = this.#stamped?.get(key, sub)?.at ?? Number.NEGATIVE_INFINITY
-    const at = Math.max(this.#time(), before, earliest)
-    this.#stamped?.set(key, { at, value }, sub, at)
+    const now = Math.max(this.#time(), earliest)
+    let entry = this.#stamped?.get(key, sub)
+    if (entry === undefined) entry = { at: now, value }
+    else {
+      entry.at = Math.max(now, entry.at)
+      entry.value = value
+    }
+    this.#stamped?.set(key, entry, sub, entry.at)
   }
 
   delete(sub?: CanonicalKey): boolean {

@@ -72,7 +72,7 @@ class ThrottleOperator implements Operator {
   readonly #isTimed: boolean
   readonly #isKeyed: boolean
   /** Times of the records that passed and still count, rising. */
-  readonly #passed: Table<readonly number[]>
+  readonly #passed: Table<number[]>
 
   constructor(ctx: OperatorContext, limit: number, perMs: number, isTimed: boolean, isKeyed: boolean) {
     this.#ctx = ctx
@@ -92,10 +92,9 @@ class ThrottleOperator implements Operator {
     for (let i = 0; i < length; i++) {
       const key = keys?.[i] ?? WHOLE_STREAM
       const time = this.#isTimed ? now : times[i]
-      const before = this.#passed.get(key) ?? []
-      const after = this.#withTime(before, time)
-      if (after === undefined) continue
-      this.#passed.set(key, after, undefined, after[after.length - 1])
+      const passed = this.#passed.get(key) ?? []
+      if (!this.#pass(passed, time)) continue
+      this.#passed.set(key, passed, undefined, passed[passed.length - 1])
       picked[count++] = i
     }
     if (count === length) this.#ctx.out.emitBatch(batch)
@@ -108,18 +107,25 @@ class ThrottleOperator implements Operator {
     if (!this.#isTimed && time !== Number.POSITIVE_INFINITY) this.#passed.expire(time)
   }
 
-  /** The times with `time` among them, those that no longer count left out; undefined when it must not pass. */
-  #withTime(before: readonly number[], time: number): readonly number[] | undefined {
-    let at = before.length
-    while (at > 0 && before[at - 1] > time) at--
-    const after = [...before.slice(0, at), time, ...before.slice(at)]
-    for (let first = Math.max(0, at - this.#limit); first <= at && first + this.#limit < after.length; first++) {
-      if (after[first + this.#limit] - after[first] < this.#perMs) return undefined
+  /** Puts `time` among the times, and takes those out that no longer count; false, and nothing, when it must not pass. */
+  #pass(passed: number[], time: number): boolean {
+    const limit = this.#limit
+    let at = passed.length
+    while (at > 0 && passed[at - 1] > time) at--
+    // With it, no limit + 1 neighbours may lie within `per`: the runs of them that it is part of begin from `first` on.
+    for (let first = Math.max(0, at - limit); first <= at && first + limit <= passed.length; first++) {
+      const start = first === at ? time : passed[first]
+      const last = first + limit
+      const end = last === at ? time : passed[last - 1]
+      if (end - start < this.#perMs) return false
     }
     const horizon = (this.#isTimed ? time : this.#ctx.currentWatermark()) - this.#perMs
     let gone = 0
-    while (after[gone] <= horizon && gone < at) gone++
-    return gone === 0 ? after : after.slice(gone)
+    while (gone < at && passed[gone] <= horizon) gone++
+    if (at === passed.length) passed.push(time)
+    else passed.splice(at, 0, time)
+    if (gone > 0) passed.splice(0, gone)
+    return true
   }
 }
 

@@ -15,17 +15,19 @@ import type { CanonicalKey } from '../batch/key.ts'
 import { UsageError } from '../errors.ts'
 import type { OperatorContext } from '../graph/operator.ts'
 import type { Table } from '../state/table.ts'
-import { MinHeap } from './min-heap.ts'
+import { TimeHeap } from './time-heap.ts'
 
 export type FireTimer = (key: CanonicalKey, time: number, tag: string) => void
 
 /** A timer that sets itself again for the time it fires at would never end. */
 const firingsOfOneTimeMax = 10_000
+/** Tags of most timers, shared by them. */
+const untagged: readonly string[] = Object.freeze([''])
 
 /** Timers of one kind, over one table: time -> key -> tags. */
 export class TimerQueue {
   readonly #table: Table<readonly string[]>
-  readonly #times = new MinHeap<number>((a, b) => a - b)
+  readonly #times = new TimeHeap()
   /** Times that have an entry in the heap; a time whose timers were all deleted keeps it until it is reached. */
   readonly #known = new Set<number>()
   readonly #step: string
@@ -44,15 +46,16 @@ export class TimerQueue {
 
   /** The earliest time that may have a timer; Infinity when there is none. */
   next(): number {
-    return this.#times.peek() ?? Number.POSITIVE_INFINITY
+    return this.#times.earliest
   }
 
   /** @throws UsageError `TIMER_TIME` when the time is not a finite number. Fractions of a ms are rounded up. */
   set(key: CanonicalKey, time: number, tag = ''): void {
     const at = checkedTime(time, this.#step)
     const tags = this.#table.get(key, at)
-    if (tags !== undefined && tags.includes(tag)) return
-    this.#table.set(key, tags === undefined ? [tag] : [...tags, tag], at)
+    if (tags === undefined) this.#table.set(key, tag === '' ? untagged : [tag], at)
+    else if (tags.includes(tag)) return
+    else this.#table.set(key, [...tags, tag], at)
     this.#know(at)
   }
 
@@ -83,11 +86,15 @@ export class TimerQueue {
   }
 
   #fireTime(time: number, fire: FireTimer): void {
-    let keys = this.#table.group(time)
-    while (keys !== undefined && keys.size > 0) {
-      for (const key of keys.keys()) this.#fireKey(key, time, fire)
-      keys = this.#table.group(time)
-    }
+    // Until none is left: firing may set others for the same time.
+    let fired: number
+    do {
+      fired = 0
+      this.#table.forEachOf(time, (key) => {
+        this.#fireKey(key, time, fire)
+        fired++
+      })
+    } while (fired > 0)
   }
 
   #fireKey(key: CanonicalKey, time: number, fire: FireTimer): void {
@@ -104,7 +111,7 @@ export class TimerQueue {
   #know(time: number): void {
     if (this.#known.has(time)) return
     this.#known.add(time)
-    this.#times.push(time)
+    this.#times.push(time, 0)
     if (time > this.#latest) this.#latest = time
   }
 }

@@ -103,6 +103,10 @@ export class EntryTable<V> implements Table<V> {
     return this.#cells.group(outer)
   }
 
+  forEachOf(outer: CanonicalKey, visit: (inner: CanonicalKey, value: V) => void): void {
+    for (const { inner, value } of this.#cells.cellsOf(outer)) visit(inner, value)
+  }
+
   deleteGroup(outer: CanonicalKey): void {
     let isStored = false
     for (const cell of this.#cells.cellsOf(outer)) {

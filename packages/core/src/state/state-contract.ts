@@ -69,6 +69,13 @@ export function stateContract(open: () => StateUnderTest): readonly ContractChec
         ],
       )
       assert.equal(byKey.group('c'), undefined)
+      const seen: unknown[] = []
+      for (const outer of ['a', 'b', 'c']) byKey.forEachOf(outer, (inner, value) => seen.push([outer, inner, value]))
+      assert.deepEqual(seen, [
+        ['a', 10, 1],
+        ['a', 20, 2],
+        ['b', 10, 3],
+      ])
       byKey.deleteGroup('a')
       bySub.deleteGroup(10)
       const again = state.reopen().access

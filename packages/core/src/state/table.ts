@@ -43,6 +43,8 @@ export interface Table<V> {
   delete(key: CanonicalKey, sub?: CanonicalKey): boolean
   /** Entries of one outer key (a record's key, or a `sub` when the table is sub-major): inner address -> value. */
   group(outer: CanonicalKey): ReadonlyMap<CanonicalKey, V> | undefined
+  /** Calls `visit` for each entry of one outer key; it may delete the entry and add others, which may be visited. */
+  forEachOf(outer: CanonicalKey, visit: (inner: CanonicalKey, value: V) => void): void
   deleteGroup(outer: CanonicalKey): void
   /** All outer keys. */
   outers(): Iterable<CanonicalKey>
