@@ -52,7 +52,10 @@ function highestByDefinition(bids: readonly HighBid[]): HighBid[] {
   return rows
 }
 
-describe.each([1, 2])('with %i workers', (workers) => {
+// Each run is a process of its own, which a busy machine may take long to start.
+const TIMEOUT = { timeout: 60_000 }
+
+describe.each([1, 2])('with %i workers', TIMEOUT, (workers) => {
   const run = (query: string): Promise<QueryRun> =>
     measureInChild('nexmark/run.ts', [query, '--events', String(EVENTS), '--workers', String(workers)])
 
