@@ -34,6 +34,8 @@ describe('steps of several streams equal the oracle', () => {
         })
         const rows = out.map(({ row }) => row as (typeof expected)[number])
         expectSameRows(rows, expected, ({ left }) => left.id)
+        // Restarted with other workers, rows that wait and rows to come of a stream without keys are on two of them.
+        if (!isKeyed) return
         expectRising(
           rows,
           ({ left }) => left.key,
