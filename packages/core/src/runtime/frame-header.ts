@@ -6,8 +6,6 @@ import { bytesOf, copyOf } from './frame-counts.ts'
 import { Hint } from './frame-shape.ts'
 import { decodeValues, encodeValues } from './frame-values.ts'
 
-const KeysType = { none: 0, int32: 1, float64: 2, mixed: 3 } as const
-
 const keyHint = new Hint()
 const originHint = new Hint()
 
@@ -38,37 +36,14 @@ export function decodeHeader(reader: ByteReader): Header {
 }
 
 function encodeKeys(writer: ByteWriter, keys: ArrayLike<CanonicalKey> | undefined, count: number): void {
-  if (keys === undefined) {
-    writer.u8(KeysType.none)
-    return
-  }
-  let type: number = KeysType.int32
-  for (let i = 0; i < count; i++) {
-    const key = keys[i]
-    if (typeof key !== 'number') {
-      type = KeysType.mixed
-      break
-    }
-    if ((key | 0) !== key) type = KeysType.float64
-  }
-  writer.u8(type)
-  if (type === KeysType.int32) writer.raw(bytesOf(Int32Array.from(keys as ArrayLike<number>)))
-  else if (type === KeysType.float64) writer.raw(bytesOf(Float64Array.from(keys as ArrayLike<number>)))
-  else encodeValues(writer, Array.isArray(keys) ? keys : Array.from(keys), count, keyHint)
+  writer.u8(keys === undefined ? 0 : 1)
+  if (keys === undefined) return
+  const isList = Array.isArray(keys) || ArrayBuffer.isView(keys)
+  encodeValues(writer, isList ? (keys as readonly CanonicalKey[]) : Array.from(keys), count, keyHint)
 }
 
 function decodeKeys(reader: ByteReader, count: number): ArrayLike<CanonicalKey> | undefined {
-  const type = reader.u8()
-  switch (type) {
-    case KeysType.none:
-      return undefined
-    case KeysType.int32:
-      return new Int32Array(copyOf(reader, count * 4))
-    case KeysType.float64:
-      return new Float64Array(copyOf(reader, count * 8))
-    default:
-      return decodeValues(reader, count) as ArrayLike<CanonicalKey>
-  }
+  return reader.u8() === 0 ? undefined : (decodeValues(reader, count) as ArrayLike<CanonicalKey>)
 }
 
 function encodeOrigin(writer: ByteWriter, origin: Origin | undefined, count: number): void {

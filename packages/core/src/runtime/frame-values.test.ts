@@ -260,7 +260,11 @@ describe('values that cannot cross threads', () => {
   })
 
   test('what refers to itself is refused at once', () => {
-    expect(() => encoded(rows(circle))).toThrow('refers to itself')
+    const list: unknown[] = []
+    for (let i = 0; i < 10; i++) list.push(list)
+    const object: Record<string, unknown> = {}
+    object.self = object
+    for (const odd of [circle, list, object]) expect(() => encoded(rows(odd))).toThrow('refers to itself')
   })
 
   test('a getter that throws is an error with the code of rows', () => {
