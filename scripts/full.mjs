@@ -57,7 +57,7 @@ const scratch = path.join(folder, `${name}.tmp`)
 if (job === undefined) list()
 else if (values.work) await work(job)
 else if (values.status) console.log(describe(name, job, load(progressFile)))
-else await withLock(`full-${name}`, () => (values.stop ? stop() : start(job)))
+else await withLock(`full-${name}`, () => (values.stop ? stop() : start(job)), `starting or stopping ${name}`)
 
 function list() {
   console.log('npm run full -- NAME [--status | --stop | --restart]')

@@ -12,15 +12,16 @@ const PATIENCE_MS = 15 * 60_000
 /**
  * @param {string} name
  * @param {() => unknown} work runs while no other process holds the lock; a promise is waited for
+ * @param {string} [doing] what the holder does, for whoever waits
  */
-export async function withLock(name, work) {
+export async function withLock(name, work, doing = 'installing') {
   mkdirSync(toolFolder, { recursive: true })
   const file = path.join(toolFolder, `${name}.lock`)
   for (let waitedMs = 0; !take(file); waitedMs += POLL_MS) {
-    if (waitedMs === 0) console.error(`millrace: waiting for ${describe(holder(file))}, which is installing`)
+    if (waitedMs === 0) console.error(`millrace: waiting for ${describe(holder(file))}, which is ${doing}`)
     if (waitedMs > PATIENCE_MS)
       throw new Error(
-        `still locked after ${PATIENCE_MS / 60_000} minutes by ${describe(holder(file))}. If it is not installing, delete ${file}.`,
+        `still locked after ${PATIENCE_MS / 60_000} minutes by ${describe(holder(file))}. If it is not ${doing}, delete ${file}.`,
       )
     await sleep(POLL_MS)
   }
