@@ -3,7 +3,7 @@
  * once, because every event can be made without the ones before it.
  */
 import type { Source, SourceBatch, SourceReader } from 'millrace/connector'
-import { ColumnBuilder, schema } from '../lib/columns.ts'
+import { ColumnBuilder, schema } from 'millrace/connector'
 import { type Bid, type GeneratorOptions, NexmarkGenerator } from './generator.ts'
 
 export interface BidsOptions<F extends keyof Bid> extends GeneratorOptions {

@@ -1,6 +1,5 @@
 /** Input of the operator benchmarks: readings of 1000 keys at 10,000 a second of event time, in memory, in batches. */
-import { type Batch, RowBatch, type Source } from 'millrace/connector'
-import { ColumnBuilder, schema } from '../lib/columns.ts'
+import { type Batch, ColumnBuilder, RowBatch, type Source, schema } from 'millrace/connector'
 
 export interface Reading {
   readonly id: number

@@ -10,6 +10,8 @@ import type { Disk } from './runtime/ports.ts'
 
 // What a connector is written with, so that it needs this one import.
 export { type Batch, RowBatch } from './batch/batch.ts'
+export { ColumnBuilder, columnsFromRows } from './batch/column-builder.ts'
+export { type ColumnValue, object, type RowOf, type Schema, schema } from './batch/schema.ts'
 export { InvariantError, messageOf, OperationalError, UsageError } from './errors.ts'
 export type { Disk, DiskFile, OpenMode } from './runtime/ports.ts'
 export { type Duration, durationMs, positiveDurationMs } from './time/duration.ts'

@@ -19,7 +19,8 @@ export interface Operator {
   process(batch: Batch, input: number): void
   /**
    * The watermark of one input advanced to `time`; called before `watermark`, which may follow or not. For steps that can
-   * decide on some inputs alone: an as-of join need not wait for its left input.
+   * decide on some inputs alone: an as-of join need not wait for its left input. Also called, with the watermark as it
+   * is, when the input falls idle: see `ctx.isIdle`.
    */
   inputWatermark?(input: number, time: number): void
   /** Event time advanced to `time` on all inputs together. Default: nothing; the runtime forwards it afterwards. */
@@ -63,6 +64,8 @@ export interface OperatorContext {
   currentWatermark(): number
   /** Watermark of one input, for joins. */
   inputWatermark(input: number): number
+  /** True while nothing is to be expected from an input: do not wait for its watermark. */
+  isIdle(input: number): boolean
   /** Index of this instance and how many there are. */
   readonly instance: { readonly index: number; readonly count: number }
   /** True when this instance owns `key` (all true when not keyed). */

@@ -4,6 +4,7 @@
  * Invariants:
  *  AO1 A left row at `t` is decided by watermark when every right watermark is > t (for 'interpolate' also past the next
  *      right row) and the left watermark is >= t: nothing that could change the decision, or come before it, is missing.
+ *      A side that is idle is not waited for; what it gives later counts from then on.
  *  AO2 With a wait, it is decided at the latest when the wait is over, from what has arrived, and with it the older rows of
  *      its key.
  *  AO3 Rows of one key come out by left time, except after a decision that a wait has forced.
@@ -145,7 +146,9 @@ export class AsOfOperator implements Operator {
     const ctx = this.#ctx
     if (lateBefore(ctx, 0) < entry.time) return false
     for (let i = 0; i < this.#rights.length; i++) {
-      if (!this.#rights[i].isKnown(entry.key, entry.time, lateBefore(ctx, i + 1))) return false
+      // Nothing is to be expected from a side that is idle: its last watermark would hold a frame until the next one.
+      const known = ctx.isIdle(i + 1) ? Number.POSITIVE_INFINITY : lateBefore(ctx, i + 1)
+      if (!this.#rights[i].isKnown(entry.key, entry.time, known)) return false
     }
     return true
   }

@@ -273,3 +273,34 @@ test('wrong options are refused while the flow is built', () => {
   expect(() => fuse({ a: { within: '1s' } }, { wait: '0ms' })).toThrow(/"wait" of as-of join "fuse" is 0/)
   expect(() => fuse({ a: { within: '1s' } }, { maxPerKey: 1 })).toThrow(/maxPerKey 1/)
 })
+
+describe('asOf with an idle side', () => {
+  test('a left row does not wait for a side that is idle', () => {
+    // words  500 (then silence)
+    // left        1000
+    const host = openOperator(fuse({ words: { within: '1s' } }), { inputs: 2 })
+    host.send([[500, 'word', 'k']], 1)
+    host.watermark(500, 1)
+    host.send([[1_000, 'frame', 'k']], 0)
+    host.watermark(1_000, 0)
+    expect(rows(host.take())).toEqual([])
+    host.idle(1)
+    expect(rows(host.take())).toEqual([{ key: 'k', left: 'frame', words: 'word' }])
+  })
+
+  test('a row that the side gives later is not late for left rows that come after it', () => {
+    const host = openOperator(fuse({ words: { within: '1s' } }), { inputs: 2 })
+    host.idle(1)
+    host.send([[1_000, 'first', 'k']], 0)
+    host.watermark(1_000, 0)
+    host.send([[1_050, 'word', 'k']], 1)
+    host.watermark(1_050, 1)
+    host.send([[1_100, 'second', 'k']], 0)
+    host.watermark(1_100, 0)
+    host.watermark(1_101, 1)
+    expect(rows(host.take())).toEqual([
+      { key: 'k', left: 'first', words: undefined },
+      { key: 'k', left: 'second', words: 'word' },
+    ])
+  })
+})

@@ -263,6 +263,10 @@ export class OperatorNode {
       idle: (isIdle) => {
         if (this.#inputIdle[index] === isIdle) return
         this.#inputIdle[index] = isIdle
+        if (isIdle && this.operator.inputWatermark !== undefined) {
+          this.#call(() => this.operator.inputWatermark?.(index, this.#inputWatermark[index]))
+          this.#forward()
+        }
         this.#advance()
       },
     }
@@ -394,6 +398,7 @@ export class OperatorNode {
         host.wakeAt(timeMs)
       },
       currentWatermark: () => this.#watermark,
+      isIdle: (index) => this.#inputIdle[index],
       inputWatermark: (index) => Math.max(this.#inputWatermark[index], this.#lastFiniteOf()),
       owns: (key) => !isKeyed || ownerOfGroup(keyGroupOf(key), host.instance.count) === host.instance.index,
       onError: (error, row, time, key, origin) => applyErrorPolicy(node, counter, dead, error, row, time, key, origin),

@@ -28,7 +28,8 @@ export function hasPassed(
 ): boolean {
   if (typeof until === 'number') return watermark >= until
   const bound = until[source]?.[partition] ?? until[source]?.['*']
-  return bound !== undefined && position !== undefined && isAtLeast(position, bound)
+  if (bound === undefined) return false
+  return position === undefined ? bound === 0 : isAtLeast(position, bound)
 }
 
 /** Rows that may still be read where positions count records; Infinity where they do not. */

@@ -138,6 +138,7 @@ class Host implements OperatorHost {
       },
       currentWatermark: () => this.#watermark,
       inputWatermark: (input) => this.#watermarks[input],
+      isIdle: (input) => this.#idle[input],
       instance,
       owns,
       random: () => random.next(),
@@ -206,6 +207,9 @@ class Host implements OperatorHost {
   idle(input: number): void {
     this.#deliver(() => {
       this.#idle[input] = true
+      if (this.operator.inputWatermark !== undefined) {
+        this.#call('inputWatermark', () => this.operator.inputWatermark?.(input, this.#watermarks[input]))
+      }
       this.#combineWatermarks()
     })
   }
