@@ -24,6 +24,11 @@ export interface SinkContractOptions<T> {
   readonly rows: readonly T[]
   /** What `read` shows of each row. Default: the rows themselves. */
   readonly expected?: readonly unknown[]
+  /**
+   * True for a staged sink whose target cannot take back what readers may have seen, as a log. Going back to an earlier
+   * state then keeps what is there: the same epochs are recognised, other ones are appended.
+   */
+  readonly appendOnly?: boolean
 }
 
 /**
@@ -32,7 +37,7 @@ export interface SinkContractOptions<T> {
  * @example sinkContract('array', { make: () => ({ sink: arraySink<number>([]), read: () => [] }), rows: [1, 2, 3, 4] }).length // => 8
  */
 export function sinkContract<T>(name: string, options: SinkContractOptions<T>): readonly ContractCheck[] {
-  const { make, rows, expected = rows } = options
+  const { make, rows, expected = rows, appendOnly = false } = options
   if (rows.length < 4 || expected.length !== rows.length) {
     throw new InvariantError(
       'CONTRACT_ROWS',
@@ -117,10 +122,27 @@ export function sinkContract<T>(name: string, options: SinkContractOptions<T>): 
     }),
 
     promise(
-      'restore takes back what was published and not committed; going on equals an uninterrupted run',
+      appendOnly
+        ? 'restore keeps what readers have seen; the same epochs are recognised, other ones are appended'
+        : 'restore takes back what was published and not committed; going on equals an uninterrupted run',
       'staged',
       async (target) => {
         const { states, epochs } = await target.twoEpochs(rows, half)
+        if (appendOnly) {
+          await target.committing(states[0], async (committer) => {
+            deepStrictEqual(await target.read(), expected, 'nothing is taken back')
+            await committer.publish(states[0], states[1], each(epochs[0]))
+            await committer.publish(states[1], states[2], each(epochs[1]))
+            deepStrictEqual(await target.read(), expected, 'the same epochs are there once')
+          })
+          await target.committing(states[0], async (committer) => {
+            const all = [...epochs[0], ...epochs[1]]
+            const state = committer.after(states[0], sizeOf(all))
+            for (let i = 0; i < 2; i++) await committer.publish(states[0], state, each(all))
+            deepStrictEqual(await target.read(), [...expected, ...expected], 'epochs cut elsewhere are appended, once')
+          })
+          return
+        }
         await target.committing(states[1], async (committer) => {
           deepStrictEqual(await target.read(), expected.slice(0, half), 'the second epoch is gone')
           await committer.publish(states[1], states[2], each(epochs[1]))
@@ -160,7 +182,7 @@ export function sinkContract<T>(name: string, options: SinkContractOptions<T>): 
         const { states, epochs } = await target.twoEpochs(rows, half)
         const disk = target.ctx.disk
         // Back from the later state: what is published from the earlier one is another history.
-        for (const from of [1, 0]) {
+        for (const from of appendOnly ? [1] : [1, 0]) {
           for (let allowed = 0; ; allowed++) {
             const breaking = breakingDisk(disk, allowed)
             const rest = from === 0 ? [...epochs[0], ...epochs[1]] : epochs[1]

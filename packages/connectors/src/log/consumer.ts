@@ -1,0 +1,297 @@
+/**
+ * Reads records: alone, or as a member of a group that shares the partitions of its topics.
+ *
+ * Invariants:
+ *  C1  A position moves over a record when `poll` has returned it, never before.
+ *  C2  A member lets go of a partition in `poll` only, when everything returned before it has been dealt with.
+ */
+import { randomUUID } from 'node:crypto'
+import { type Duration, durationMs, OperationalError, positiveDurationMs, UsageError } from 'millrace/connector'
+import { unknownPartition } from './admin.ts'
+import type { LogParts } from './log.ts'
+import { checkName, wholeNumber } from './names.ts'
+import type { MemberView, OffsetCommit, Strategy } from './protocol.ts'
+import type { LogRecord } from './records.ts'
+
+export interface ConsumerOptions {
+  readonly topics: readonly string[]
+  /** Shares the topics' partitions with the group's other members, and remembers what was committed. */
+  readonly group?: string
+  /** Where to begin in a partition without a committed offset. Default 'earliest'. */
+  readonly from?: 'earliest' | 'latest'
+  /** A member that was not heard of for this long has died. Default '10s'. */
+  readonly lease?: Duration
+  /** How long a member may take to let go of a partition that another one shall read. Default '30s'. */
+  readonly revokeWithin?: Duration
+  /** Default 'range'. */
+  readonly strategy?: Strategy
+  /** Commits, at the beginning of each `poll`, what the one before it returned. Default false: call `commit`. */
+  readonly autoCommit?: boolean
+  /** Called in `poll` before partitions go to another member: the last moment to commit what was read from them. */
+  readonly onRevoked?: (partitions: readonly { topic: string; partition: number }[]) => Promise<void> | void
+}
+
+export interface PollOptions {
+  /** Default 500. */
+  readonly maxRecords?: number
+  /** How long to wait for a first record. Default '1s'; '0ms' looks once. */
+  readonly wait?: Duration
+  readonly signal?: AbortSignal
+}
+
+interface Reading {
+  readonly id: number
+  readonly topic: string
+  readonly partition: number
+  readonly generation: number
+  /** Offset of the next record to return. */
+  position: number
+  /** Fetched and not yet returned. */
+  buffered: LogRecord[]
+  /** Where to fetch next. */
+  fetchAt: number
+}
+
+export class Consumer {
+  /** Records that retention removed before they were read. */
+  skipped = 0
+  readonly #log: LogParts
+  readonly #options: ConsumerOptions
+  readonly #leaseMs: number
+  readonly #revokeWithinMs: number
+  readonly #reading = new Map<number, Reading>()
+  #member: string | undefined
+  #view: MemberView | undefined
+  #forget: () => void = () => {}
+  #isStarted = false
+  /** Records were returned since the last commit. */
+  #isBehind = false
+  #isClosed = false
+  #turn = 0
+
+  constructor(log: LogParts, options: ConsumerOptions) {
+    this.#log = log
+    this.#options = options
+    this.#leaseMs = positiveDurationMs(options.lease ?? '10s', 'lease')
+    this.#revokeWithinMs = positiveDurationMs(options.revokeWithin ?? '30s', 'revokeWithin')
+    if (options.group !== undefined) checkName('group', options.group)
+    if (options.topics.length === 0) throw new UsageError('LOG_OPTION', 'a consumer needs one topic or more.')
+  }
+
+  /**
+   * The next records, in order per partition; empty when none came in time. In a group, also where partitions are taken
+   * over and let go of.
+   * @throws OperationalError `LOG_TOPIC_UNKNOWN`, `LOG_DAMAGED`, `LOG_DISK`, `LOG_CLOSED`
+   */
+  async poll(options: PollOptions = {}): Promise<LogRecord[]> {
+    const maxRecords = wholeNumber('maxRecords', options.maxRecords ?? 500, 1, 1_000_000)
+    const until = Date.now() + durationMs(options.wait ?? '1s', 'wait')
+    for (;;) {
+      this.#checkOpen()
+      const mark = this.#log.changes.mark()
+      await this.#prepare()
+      const records = this.#take(maxRecords)
+      if (records.length > 0) {
+        this.#isBehind = true
+        return records
+      }
+      const left = until - Date.now()
+      if (left <= 0 || options.signal?.aborted === true) return []
+      await this.#log.changes.after(mark, left, options.signal)
+    }
+  }
+
+  /**
+   * The group goes on behind what `poll` has returned so far.
+   * @throws OperationalError `LOG_GENERATION`, `LOG_MEMBER_UNKNOWN`: others read these partitions now; UsageError without a group
+   */
+  async commit(): Promise<void> {
+    const commit = this.offsetsToCommit()
+    if (commit.offsets.length > 0) await this.#log.writer.request('commitOffsets', commit)
+    this.#isBehind = false
+  }
+
+  /** Partitions this consumer reads. */
+  assignment(): { readonly topic: string; readonly partition: number; readonly position: number }[] {
+    return [...this.#reading.values()].map(({ topic, partition, position }) => ({ topic, partition, position }))
+  }
+
+  /** Goes on at another offset. @throws UsageError `LOG_PARTITION_UNKNOWN` when this consumer does not read the partition */
+  async seek(topic: string, partition: number, offset: number): Promise<void> {
+    wholeNumber('offset', offset, 0, Number.MAX_SAFE_INTEGER)
+    if (this.#options.group === undefined) this.#start()
+    const reading = [...this.#reading.values()].find((r) => r.topic === topic && r.partition === partition)
+    if (reading === undefined) throw unknownPartition(topic, partition)
+    reading.position = offset
+    reading.fetchAt = offset
+    reading.buffered = []
+  }
+
+  /** Leaves the group; what was not committed is read again by others. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#forget()
+    this.#log.changes.wakeAll()
+    const member = this.#member
+    const { group } = this.#options
+    if (member === undefined || group === undefined) return
+    if (this.#options.autoCommit === true) await this.commit().catch(() => {})
+    this.#member = undefined
+    await this.#log.writer.request('leave', { group, member })
+  }
+
+  /** For `producer.sendOffsets`. */
+  offsetsToCommit(): OffsetCommit {
+    const { group } = this.#options
+    if (group === undefined)
+      throw new UsageError('LOG_OPTION', 'a consumer without a group has no offsets to commit; give it { group }.')
+    const offsets = [...this.#reading.values()].map(({ id, position, generation }) => ({
+      partition: id,
+      next: position,
+      generation,
+    }))
+    return { group, member: this.#member ?? 'none', offsets }
+  }
+
+  async #prepare(): Promise<void> {
+    if (this.#options.group === undefined) {
+      this.#start()
+      return
+    }
+    if (this.#options.autoCommit === true && this.#isBehind && this.#member !== undefined) await this.#autoCommit()
+    if (this.#member === undefined) await this.#join(this.#options.group)
+    await this.#follow(this.#options.group)
+  }
+
+  /** Without a group: all partitions of the topics. */
+  #start(): void {
+    if (this.#isStarted) return
+    this.#isStarted = true
+    for (const topic of this.#options.topics) {
+      for (const { id, partition } of this.#log.reader.partitions(topic)) this.#add(id, topic, partition, 0, undefined)
+    }
+  }
+
+  async #join(group: string): Promise<void> {
+    const member = randomUUID()
+    const { topics, strategy = 'range' } = this.#options
+    for (const topic of topics) this.#log.reader.partitions(topic)
+    this.#reading.clear()
+    this.#forget = this.#log.writer.onMember(member, (view) => {
+      this.#view = view
+      if (view === undefined) this.#member = undefined
+      this.#log.changes.wakeAll()
+    })
+    this.#member = member
+    try {
+      this.#view = await this.#log.writer.request('join', {
+        group,
+        member,
+        topics,
+        strategy,
+        leaseMs: this.#leaseMs,
+        revokeWithinMs: this.#revokeWithinMs,
+      })
+    } catch (thrown) {
+      this.#lose()
+      throw thrown
+    }
+  }
+
+  /** Takes over and lets go of partitions as the group says. */
+  async #follow(group: string): Promise<void> {
+    try {
+      const member = this.#member
+      if (member === undefined) return
+      if (this.#view !== undefined && this.#log.reader.generation(group) !== this.#view.generation)
+        this.#view = await this.#log.writer.request('heartbeat', { group, member })
+      const revoked = this.#view?.revoked ?? []
+      if (revoked.length > 0) {
+        const readings = revoked.flatMap((id) => this.#reading.get(id) ?? [])
+        await this.#options.onRevoked?.(readings.map(({ topic, partition }) => ({ topic, partition })))
+        for (const id of revoked) this.#reading.delete(id)
+        this.#view = await this.#log.writer.request('release', { group, member, partitions: revoked })
+      }
+      const owned = new Map((this.#view?.owned ?? []).map((each) => [each.partition, each]))
+      for (const [id, { generation }] of this.#reading) {
+        if (owned.get(id)?.generation !== generation) this.#reading.delete(id)
+      }
+      for (const { partition, topic, number, generation, committed } of owned.values()) {
+        if (!this.#reading.has(partition) && this.#view?.revoked.includes(partition) !== true)
+          this.#add(partition, topic, number, generation, committed)
+      }
+    } catch (thrown) {
+      if ((thrown as { code?: string }).code !== 'LOG_MEMBER_UNKNOWN') throw thrown
+      this.#lose()
+    }
+  }
+
+  /** Others have the partitions now; what was read and not committed is read there. The next poll joins again. */
+  async #autoCommit(): Promise<void> {
+    try {
+      await this.commit()
+    } catch (thrown) {
+      const code = (thrown as { code?: string }).code
+      if (code === 'LOG_MEMBER_UNKNOWN') this.#lose()
+      else if (code !== 'LOG_GENERATION') throw thrown
+    }
+  }
+
+  #lose(): void {
+    this.#forget()
+    this.#member = undefined
+    this.#view = undefined
+    this.#reading.clear()
+  }
+
+  #add(id: number, topic: string, partition: number, generation: number, committed: number | undefined): void {
+    const place = this.#log.reader.place(id)
+    const position = committed ?? (this.#options.from === 'latest' ? place.next : place.first)
+    this.#reading.set(id, { id, topic, partition, generation, position, fetchAt: position, buffered: [] })
+  }
+
+  /** Up to `max` records, beginning with another partition each time. */
+  #take(max: number): LogRecord[] {
+    const taken: LogRecord[] = []
+    const readings = [...this.#reading.values()]
+    this.#turn++
+    for (let i = 0; i < readings.length && taken.length < max; i++) {
+      const reading = readings[(i + this.#turn) % readings.length]
+      if (reading.buffered.length === 0) this.#fetch(reading)
+      const some = reading.buffered.splice(0, max - taken.length)
+      for (const record of some) taken.push(record)
+      reading.position = reading.buffered[0]?.offset ?? reading.fetchAt
+    }
+    return taken
+  }
+
+  #fetch(reading: Reading): void {
+    const { id, topic, partition } = reading
+    try {
+      const { batches, next } = this.#log.reader.fetch(id, reading.fetchAt)
+      for (const { base, records } of batches) {
+        for (const { delta, timestamp, key, value, headers = [] } of records)
+          reading.buffered.push({ topic, partition, offset: base + delta, timestamp, key, value, headers })
+      }
+      reading.fetchAt = next
+    } catch (thrown) {
+      const first = goneFirst(thrown, reading.fetchAt)
+      if (first === undefined) throw thrown
+      this.skipped += first - reading.fetchAt
+      reading.fetchAt = first
+      this.#fetch(reading)
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new OperationalError('LOG_CLOSED', 'the consumer is closed; open another one.')
+  }
+}
+
+/** First offset that is left, when retention was faster than the reader. */
+function goneFirst(thrown: unknown, offset: number): number | undefined {
+  if (!(thrown instanceof OperationalError) || thrown.code !== 'LOG_OFFSET_GONE') return undefined
+  const first = thrown.data.first as number
+  return first > offset ? first : undefined
+}

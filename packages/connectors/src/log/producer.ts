@@ -1,0 +1,342 @@
+/**
+ * Appends records. What is sent in one turn of the event loop, or while an append is under way, goes as one batch per
+ * partition.
+ *
+ * Invariants:
+ *  P1  One append is under way at a time, so records of a partition keep the order in which they were sent.
+ *  P2  An append of unknown outcome is sent again with the same sequences, which stores it once.
+ *  P3  Nothing of a transaction leaves the producer before `commit`, and all of it leaves as one request.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { OperationalError, UsageError } from 'millrace/connector'
+import { unknownPartition } from './admin.ts'
+import type { Consumer } from './consumer.ts'
+import type { LogParts } from './log.ts'
+import { partitionOf } from './murmur2.ts'
+import { checkName } from './names.ts'
+import type { BatchToAppend, OffsetCommit } from './protocol.ts'
+import { encodeBatch, type LogHeader, type RecordContent, recordBytes } from './records.ts'
+
+export interface ProducerOptions {
+  /** Gives transactions. A later producer with the same id fences this one, also in another process. */
+  readonly transactionalId?: string
+}
+
+export interface RecordToSend {
+  readonly topic: string
+  /** Records with equal keys lie in one partition, in order. Without a key they are spread. */
+  readonly key?: string | Uint8Array | null
+  /** Null is a tombstone. */
+  readonly value: string | Uint8Array | null
+  readonly headers?: Readonly<Record<string, string | Uint8Array>>
+  /** Milliseconds since the epoch. Default: now. */
+  readonly timestamp?: number
+  /** Default: by the key, as Kafka's clients do (murmur2). */
+  readonly partition?: number
+}
+
+export interface SentRecord {
+  readonly topic: string
+  readonly partition: number
+  /** Undefined in a transaction, where it is known only after the commit. */
+  readonly offset: number | undefined
+}
+
+/** Records in one row of the file: a reader decodes it whole. */
+const BATCH_BYTES = 1024 * 1024
+/** One request; more waits for the next. */
+const REQUEST_BYTES = 4 * 1024 * 1024
+/** What may wait in a producer before `send` waits, too. */
+const BUFFER_BYTES = 32 * 1024 * 1024
+const TRANSACTION_BYTES = 64 * 1024 * 1024
+const RECORD_BYTES_MAX = 16 * 1024 * 1024
+/** How long an append is tried again before `send` fails. */
+const DELIVERY_MS = 30_000
+const RETRY_MS_MAX = 500
+
+interface Target {
+  readonly id: number
+  readonly topic: string
+  readonly partition: number
+}
+
+interface Pending {
+  readonly target: Target
+  readonly record: RecordContent
+  readonly bytes: number
+  readonly settle: (offset: number | undefined, error?: unknown) => void
+}
+
+interface Transaction {
+  readonly pending: Pending[]
+  readonly commits: OffsetCommit[]
+  bytes: number
+}
+
+/** @throws UsageError `LOG_NAME` */
+export async function openProducer(log: LogParts, options: ProducerOptions): Promise<Producer> {
+  const { transactionalId } = options
+  if (transactionalId !== undefined) checkName('transactional id', transactionalId)
+  const identity = await log.writer.request('openProducer', { transactionalId })
+  return new Producer(log, transactionalId, identity)
+}
+
+export class Producer {
+  readonly #log: LogParts
+  readonly #transactionalId: string | undefined
+  #identity: { readonly producer: number; readonly epoch: number }
+  /** Partition id -> sequence of its next record. */
+  #sequences = new Map<number, number>()
+  readonly #topics = new Map<string, Target[]>()
+  #queue: Pending[] = []
+  #queuedBytes = 0
+  #running: Promise<void> | undefined
+  #transaction: Transaction | undefined
+  #mustReopen = false
+  #isClosed = false
+  /** Partition for records without a key; moves on with every request. */
+  #turn = 0
+
+  constructor(
+    log: LogParts,
+    transactionalId: string | undefined,
+    identity: { readonly producer: number; readonly epoch: number },
+  ) {
+    this.#log = log
+    this.#transactionalId = transactionalId
+    this.#identity = identity
+  }
+
+  /**
+   * Appends records, in order per partition. Resolves when they are on the disk; in a transaction, when it has taken them.
+   * @throws OperationalError `LOG_TOPIC_UNKNOWN`, `LOG_FENCED`, `LOG_DISK`, `LOG_BUSY`, `LOG_TRANSACTION_LARGE`
+   * @throws UsageError `LOG_RECORD`, `LOG_PARTITION_UNKNOWN`, `LOG_TRANSACTION`
+   */
+  async send(records: RecordToSend | readonly RecordToSend[]): Promise<SentRecord[]> {
+    const list: readonly RecordToSend[] = 'topic' in records ? [records] : records
+    this.#checkOpen()
+    if (this.#transactionalId !== undefined && this.#transaction === undefined)
+      throw misuse('a producer with a transactional id sends within begin() and commit()')
+    const prepared = list.map((record) => this.#prepare(record))
+    const transaction = this.#transaction
+    if (transaction !== undefined) {
+      for (const { target, record, bytes } of prepared) {
+        transaction.bytes += bytes
+        if (transaction.bytes > TRANSACTION_BYTES) throw tooLarge()
+        transaction.pending.push({ target, record, bytes, settle: () => {} })
+      }
+      return prepared.map(({ target }) => sent(target, undefined))
+    }
+    while (this.#queuedBytes > BUFFER_BYTES) await this.#running
+    return Promise.all(
+      prepared.map(
+        ({ target, record, bytes }) =>
+          new Promise<SentRecord>((resolve, reject) => {
+            this.#enqueue({
+              target,
+              record,
+              bytes,
+              settle: (offset, error) => (error === undefined ? resolve(sent(target, offset)) : reject(error)),
+            })
+          }),
+      ),
+    )
+  }
+
+  /** @throws UsageError `LOG_TRANSACTION` without a transactional id, or in a transaction */
+  async begin(): Promise<void> {
+    this.#checkOpen()
+    if (this.#transactionalId === undefined) throw misuse('transactions need a producer with a transactionalId')
+    if (this.#transaction !== undefined) throw misuse('a transaction has begun already')
+    if (this.#mustReopen) await this.#reopen()
+    this.#transaction = { pending: [], bytes: 0, commits: [] }
+  }
+
+  /** The positions of a consumer's partitions become committed together with this transaction's records. */
+  async sendOffsets(consumer: Consumer): Promise<void> {
+    this.#inTransaction().commits.push(consumer.offsetsToCommit())
+  }
+
+  /**
+   * Makes the transaction's records and offsets visible, all at once. When it fails nothing of it is visible, unless
+   * the error is retryable: then it is unknown, and reading the group's offsets tells.
+   * @throws OperationalError `LOG_FENCED`, `LOG_GENERATION`, `LOG_MEMBER_UNKNOWN`, `LOG_TOPIC_UNKNOWN`, `LOG_DISK`
+   */
+  async commit(): Promise<void> {
+    const { pending, commits } = this.#inTransaction()
+    try {
+      await this.#append(pending, commits)
+    } finally {
+      this.#transaction = undefined
+    }
+  }
+
+  /** Forgets the transaction's records and offsets. */
+  async abort(): Promise<void> {
+    this.#inTransaction()
+    this.#transaction = undefined
+  }
+
+  /** Waits for what was sent. A transaction that has begun is aborted. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#transaction = undefined
+    await this.#running
+  }
+
+  #enqueue(pending: Pending): void {
+    this.#queue.push(pending)
+    this.#queuedBytes += pending.bytes
+    this.#running ??= this.#run()
+  }
+
+  async #run(): Promise<void> {
+    // What is sent in this turn goes together.
+    await new Promise((resolve) => setImmediate(resolve))
+    while (this.#queue.length > 0) {
+      let bytes = 0
+      let count = 0
+      while (count < this.#queue.length && bytes < REQUEST_BYTES) bytes += this.#queue[count++].bytes
+      const taken = this.#queue.splice(0, count)
+      this.#turn++
+      try {
+        const bases = await this.#append(taken, [])
+        for (const [i, { settle }] of taken.entries()) settle(bases[i])
+      } catch (thrown) {
+        for (const { settle } of taken) settle(undefined, thrown)
+      }
+      this.#queuedBytes -= bytes
+    }
+    this.#running = undefined
+  }
+
+  /** Offsets of the records, in their order; undefined where a repeated append no longer tells. */
+  async #append(pending: readonly Pending[], commits: readonly OffsetCommit[]): Promise<(number | undefined)[]> {
+    if (this.#mustReopen) await this.#reopen()
+    const before = new Map(this.#sequences)
+    const { batches, places } = this.#cut(pending)
+    const until = Date.now() + DELIVERY_MS
+    for (let tries = 0; ; tries++) {
+      try {
+        const bases = await this.#log.writer.request('append', { ...this.#identity, batches, commits })
+        return places.map(({ batch, at }) => (bases[batch] < 0 ? undefined : bases[batch] + at))
+      } catch (thrown) {
+        if (!(thrown instanceof OperationalError && thrown.retryable)) {
+          this.#sequences = before
+          throw thrown
+        }
+        if (Date.now() > until) {
+          this.#mustReopen = true
+          throw thrown
+        }
+        await sleep(Math.min(RETRY_MS_MAX, 10 * 2 ** tries))
+      }
+    }
+  }
+
+  /** Batches of a partition's records, and where each record lies in them. */
+  #cut(pending: readonly Pending[]): { batches: BatchToAppend[]; places: { batch: number; at: number }[] } {
+    const drafts: { id: number; records: RecordContent[]; bytes: number }[] = []
+    const open = new Map<number, number>()
+    const places = pending.map(({ target, record, bytes }) => {
+      let batch = open.get(target.id)
+      if (batch === undefined || drafts[batch].bytes + bytes > BATCH_BYTES) {
+        batch = drafts.push({ id: target.id, records: [], bytes: 0 }) - 1
+        open.set(target.id, batch)
+      }
+      drafts[batch].bytes += bytes
+      return { batch, at: drafts[batch].records.push(record) - 1 }
+    })
+    const batches = drafts.map(({ id, records }) => {
+      const sequence = this.#sequences.get(id) ?? 0
+      this.#sequences.set(id, sequence + records.length)
+      const maxTimestamp = records.reduce((max, r) => Math.max(max, r.timestamp), Number.NEGATIVE_INFINITY)
+      return { partition: id, sequence, count: records.length, maxTimestamp, bytes: encodeBatch(records) }
+    })
+    return { batches, places }
+  }
+
+  #prepare(record: RecordToSend): { target: Target; record: RecordContent; bytes: number } {
+    const content = contentOf(record)
+    const bytes = recordBytes(content)
+    if (bytes > RECORD_BYTES_MAX) {
+      throw new UsageError(
+        'LOG_RECORD',
+        `a record for topic "${record.topic}" takes ${bytes} bytes; the most is ${RECORD_BYTES_MAX}. Put large values elsewhere and send where they are.`,
+      )
+    }
+    const targets = this.#targets(record.topic)
+    const partition =
+      record.partition ??
+      (content.key === null ? this.#turn % targets.length : partitionOf(content.key, targets.length))
+    const target = targets[partition]
+    if (target === undefined) throw unknownPartition(record.topic, partition)
+    return { target, record: content, bytes }
+  }
+
+  #targets(topic: string): Target[] {
+    let targets = this.#topics.get(topic)
+    if (targets === undefined) {
+      targets = this.#log.reader.partitions(topic).map(({ id, partition }) => ({ id, topic, partition }))
+      this.#topics.set(topic, targets)
+    }
+    return targets
+  }
+
+  /** After an append whose outcome stays unknown: a new epoch, whose sequences begin at 0. */
+  async #reopen(): Promise<void> {
+    this.#identity = await this.#log.writer.request('openProducer', { transactionalId: this.#transactionalId })
+    this.#sequences.clear()
+    this.#mustReopen = false
+  }
+
+  #inTransaction(): Transaction {
+    this.#checkOpen()
+    if (this.#transaction === undefined) throw misuse('no transaction has begun')
+    return this.#transaction
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new OperationalError('LOG_CLOSED', 'the producer is closed; open another one.')
+  }
+}
+
+function contentOf({ topic, key, value, headers, timestamp }: RecordToSend): RecordContent {
+  if (timestamp !== undefined && !Number.isFinite(timestamp))
+    throw new UsageError(
+      'LOG_RECORD',
+      `a record for topic "${topic}" has the timestamp ${timestamp}; it must be finite.`,
+    )
+  return {
+    timestamp: timestamp ?? Date.now(),
+    key: bytesOf(key ?? null, topic),
+    value: bytesOf(value, topic),
+    headers: headers === undefined ? undefined : headersOf(headers, topic),
+  }
+}
+
+function headersOf(headers: Readonly<Record<string, string | Uint8Array>>, topic: string): LogHeader[] {
+  return Object.entries(headers).map(([name, value]) => ({ name, value: bytesOf(value, topic) as Uint8Array }))
+}
+
+function bytesOf(value: string | Uint8Array | null, topic: string): Uint8Array | null {
+  if (value === null || value instanceof Uint8Array) return value
+  if (typeof value === 'string') return Buffer.from(value)
+  throw new UsageError(
+    'LOG_RECORD',
+    `a record for topic "${topic}" has ${value === undefined ? 'no value' : `a ${typeof value}`} where a text, bytes or null must be.`,
+  )
+}
+
+const sent = ({ topic, partition }: Target, offset: number | undefined): SentRecord => ({ topic, partition, offset })
+
+function misuse(what: string): UsageError {
+  return new UsageError('LOG_TRANSACTION', `${what}.`)
+}
+
+function tooLarge(): OperationalError {
+  return new OperationalError(
+    'LOG_TRANSACTION_LARGE',
+    `a transaction holds more than ${TRANSACTION_BYTES} bytes. Nothing of it is visible; abort() it and commit more often.`,
+  )
+}
