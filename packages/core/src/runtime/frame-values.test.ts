@@ -257,6 +257,7 @@ describe('values that cannot cross threads', () => {
     const odd = rows(1)
     odd[300] = { id: 1, at: { deep: 1 }, [Symbol('hidden')]: 1 }
     expect(() => encoded(odd)).toThrow('[300][Symbol(hidden)] is a property named by a symbol')
+    expect(() => encoded([odd[0], odd[300]])).toThrow('[1][Symbol(hidden)] is a property named by a symbol')
   })
 
   test('what refers to itself is refused at once', () => {
