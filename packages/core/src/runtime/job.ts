@@ -27,6 +27,7 @@ import {
   type WorkerSnapshot,
 } from './messages.ts'
 import { C, createCounters, type StepCounters, sumCounters, WIDTH } from './metrics.ts'
+import { connectorError } from './operator-node.ts'
 import type { Ports } from './ports.ts'
 import type { PartitionState, PartitionStatus } from './source-input.ts'
 import type { Until } from './until.ts'
@@ -375,7 +376,11 @@ export class Job {
       const sink = sinkCommit(manifest, node)
       if (sink === undefined || sink.bytes === 0) continue
       const staged = this.options.store.staged(manifest, sink.name)
-      await committer.publish(sink.before, sink.after as Position, staged)
+      try {
+        await committer.publish(sink.before, sink.after as Position, staged)
+      } catch (error) {
+        throw connectorError(error, 'SINK_FAILED', node.name)
+      }
     }
   }
 
@@ -429,7 +434,12 @@ export class Job {
         reject: () => {},
         log: (level, message, data) => this.#log(level, node.name, message, data),
       }
-      const partitions = await node.spec.source.partitions(context)
+      let partitions: readonly string[]
+      try {
+        partitions = await node.spec.source.partitions(context)
+      } catch (error) {
+        throw connectorError(error, 'SOURCE_FAILED', node.name)
+      }
       for (const partition of partitions) (assignments[next++ % plan.workers][node.name] ??= []).push(partition)
     }
     return assignments

@@ -208,7 +208,8 @@ export class SourceInput {
 
   async close(): Promise<void> {
     this.#isStopped = true
-    for (const p of this.#partitions) await p.reader.close()
+    const closed = await Promise.allSettled(this.#partitions.map(async (p) => p.reader.close()))
+    for (const result of closed) if (result.status === 'rejected') throw result.reason
   }
 
   #read(partition: Partition): void {

@@ -174,10 +174,9 @@ export class StageTask {
     }
   }
 
-  async close(): Promise<void> {
-    for (const source of this.sources) await source.close()
-    for (const operator of this.operators) operator.close()
-    for (const sink of this.sinks) await sink.close()
+  /** What is to be closed, in order. */
+  get open(): readonly { close(): Promise<void> | void }[] {
+    return [...this.sources, ...this.operators, ...this.sinks]
   }
 
   #hasRoom(): boolean {

@@ -13,7 +13,8 @@ import { readState } from '../checkpoint/checkpoint-store.ts'
 import { EpochLog } from '../checkpoint/epoch-log.ts'
 import type { Manifest } from '../checkpoint/manifest.ts'
 import type { OnWrite } from '../checkpoint/write-sites.ts'
-import type { SinkContext, SinkWriter, SourceContext } from '../connector.ts'
+import type { Sink, SinkContext, SinkWriter, SourceContext } from '../connector.ts'
+import { messageOf } from '../errors.ts'
 import type { GraphNode } from '../graph/node.ts'
 import type { Channel, Plan } from '../graph/plan.ts'
 import { compareState } from '../state/identity.ts'
@@ -21,7 +22,7 @@ import { StateStore } from '../state/store.ts'
 import { ChannelReader, ChannelWriter, type ElementSource, type Sender } from './channel.ts'
 import { type FromWorker, type LogLevel, type ToWorker, toPlain } from './messages.ts'
 import { C, WIDTH } from './metrics.ts'
-import type { StepHost } from './operator-node.ts'
+import { connectorError, type StepHost } from './operator-node.ts'
 import { canCombine } from './partial-node.ts'
 import type { Ports } from './ports.ts'
 import type { Receiver } from './receiver.ts'
@@ -91,6 +92,7 @@ export class WorkerRuntime implements StepHost {
   readonly #options: WorkerOptions
   #stages: StageTask[] = []
   readonly #logs = new Map<number, EpochLog>()
+  readonly #writers = new Map<GraphNode, SinkWriter<unknown>>()
   readonly #pending = new Map<number, PendingSnapshot>()
   readonly #firstEpoch: number
   /** Batches are read no larger than the smallest buffer, so that buffers hold what they say. */
@@ -128,11 +130,11 @@ export class WorkerRuntime implements StepHost {
     if (manifest !== undefined) {
       await readState(this.ports.disk, folder, manifest, (section, step) => this.#restore(section, step))
     }
-    const writers = new Map<GraphNode, SinkWriter<unknown>>()
+    const writers = this.#writers
     const mine = plan.stages.filter((stage) => stage.parallel === 'all' || index === 0)
     for (const stage of mine) {
       for (const node of stage.nodes) {
-        if (node.spec.type === 'sink') writers.set(node, await node.spec.sink.open(this.#sinkContext(node)))
+        if (node.spec.type === 'sink') writers.set(node, await this.#openSink(node, node.spec.sink))
       }
     }
     const sources: { input: SourceInput; node: GraphNode }[] = []
@@ -163,7 +165,13 @@ export class WorkerRuntime implements StepHost {
     if (manifest !== undefined && index === 0) {
       compareState(manifest.state, this.store.describe(), this.#options.renames, this.#options.allowDropped)
     }
-    for (const { input, node } of sources) await this.#openPartitions(input, node)
+    for (const { input, node } of sources) {
+      try {
+        await this.#openPartitions(input, node)
+      } catch (error) {
+        throw connectorError(error, 'SOURCE_FAILED', node.name)
+      }
+    }
     this.#options.send({ type: 'ready', planHash: plan.hash })
   }
 
@@ -340,13 +348,25 @@ export class WorkerRuntime implements StepHost {
 
   /** Closes sources, steps and sinks. `run` does it at its end. */
   async close(): Promise<void> {
-    try {
-      for (const stage of this.#stages) await stage.close()
-      for (const log of this.#logs.values()) await log.abort()
-    } catch (error) {
-      this.#log_('warn', '', `closing failed: ${error instanceof Error ? error.message : String(error)}`)
+    const hosted = this.#stages.flatMap((stage) => stage.open)
+    const logs = [...this.#logs.values()].map((log) => ({ close: () => log.abort() }))
+    // Where opening failed before there were stages, their sinks are open already.
+    for (const part of [...(hosted.length > 0 ? hosted : this.#writers.values()), ...logs]) {
+      try {
+        await part.close()
+      } catch (error) {
+        this.#log_('warn', '', `closing failed: ${messageOf(error)}`)
+      }
     }
     this.#options.send({ type: 'stopped' })
+  }
+
+  async #openSink(node: GraphNode, sink: Sink<unknown>): Promise<SinkWriter<unknown>> {
+    try {
+      return await sink.open(this.#sinkContext(node))
+    } catch (error) {
+      throw connectorError(error, 'SINK_FAILED', node.name)
+    }
   }
 
   #log(epoch: number): EpochLog {

@@ -475,3 +475,81 @@ test('a function that returns what cannot be used names the record as one that t
     message: expect.stringMatching(/errors\.test\.ts:\d+.*at record rows 0:3/s),
   })
 })
+
+test('what was opened is closed, whatever fails: a later open, or the close before', async () => {
+  const open = new Set<string>()
+  const sink = (name: string, fails: boolean): Sink<Row> => ({
+    kind: 'handle',
+    guarantee: 'at-least-once',
+    describe: () => ({}),
+    open: () => {
+      if (fails) throw new Error('no such host')
+      open.add(name)
+      return {
+        write() {},
+        close() {
+          open.delete(name)
+          throw new Error('close failed')
+        },
+      }
+    },
+  })
+  const source: Source<Row> = {
+    ...arraySource(rows, { partitions: 2 }),
+    open: async (partition, position, ctx) => {
+      const reader = await arraySource(rows, { partitions: 2 }).open(partition, position, ctx)
+      open.add(partition)
+      return {
+        read: (max) => reader.read(max),
+        close() {
+          open.delete(partition)
+          throw new Error('close failed')
+        },
+      }
+    },
+  }
+  const make = (fails: boolean) => {
+    const flow = dataflow('handles')
+    const stream = flow.source('rows', source, time)
+    stream.sink('first', sink('first', false))
+    stream.sink('second', sink('second', fails))
+    return flow
+  }
+  const error = await new Virtual(undefined, start + 1e6)
+    .start(make(true))
+    .end()
+    .catch((thrown: unknown) => thrown)
+  expect(error).toMatchObject({ code: 'SINK_FAILED', step: 'second' })
+  expect([...open]).toEqual([])
+  const v = new Virtual(undefined, start + 1e6).start(make(false))
+  expect((await v.end()).outcome).toBe('finished')
+  expect([...open]).toEqual([])
+})
+
+test('a committer or a list of partitions that fails names its step', async () => {
+  const flow = dataflow('publish')
+  flow.source('rows', arraySource(rows), time).sink('out', {
+    kind: 'committed',
+    guarantee: 'staged',
+    describe: () => ({}),
+    open: () => ({ write: () => new Uint8Array(3), close() {} }),
+    committer: () => ({
+      restore() {},
+      after: (state, bytes) => Number(state ?? 0) + bytes,
+      publish: () => Promise.reject(new Error('forbidden')),
+      close() {},
+    }),
+  })
+  await expect(new Virtual(undefined, start + 1e6).start(flow).end()).rejects.toMatchObject({
+    code: 'SINK_FAILED',
+    step: 'out',
+  })
+  const lost = dataflow('lost')
+  lost
+    .source('rows', { ...arraySource(rows), partitions: () => Promise.reject(new Error('unreachable')) }, time)
+    .sink('out', arraySink<Row>([]))
+  await expect(new Virtual(undefined, start + 1e6).start(lost).end()).rejects.toMatchObject({
+    code: 'SOURCE_FAILED',
+    step: 'rows',
+  })
+})
