@@ -84,7 +84,7 @@ class DebounceOperator implements Operator {
   readonly #gapMs: number
   readonly #isKeyed: boolean
   /** Open sessions of each key, in order of time, each at least `gap` from the next. */
-  readonly #sessions: Table<readonly Session[]>
+  readonly #sessions: Table<Session[]>
   /** For each session one timer, set when it began: it is set anew when it finds that the session went on. */
   readonly #timers: TimerQueue
   #held = 0
@@ -128,6 +128,13 @@ class DebounceOperator implements Operator {
       }
       const weight = (weights?.[i] ?? 1) as 1 | -1
       const own: Session = { first: time, last: time, row: batch.keep(i), weight, isKeyed: keys !== undefined }
+      if (newest === undefined || time >= newest.last + this.#gapMs) {
+        sessions.push(own)
+        this.#sessions.set(key, sessions)
+        this.#timers.set(key, time + this.#gapMs)
+        this.#held++
+        continue
+      }
       const merged = near.reduce(mergeSessions, own)
       const apart = sessions.filter((s) => !near.includes(s))
       this.#sessions.set(
@@ -154,14 +161,22 @@ class DebounceOperator implements Operator {
 
   #emitQuiet(key: CanonicalKey, watermark: number): void {
     const sessions = this.#sessions.get(key) ?? []
-    const open = sessions.filter((s) => s.last + this.#gapMs > watermark)
-    if (open.length === 0) this.#sessions.delete(key)
-    else if (open.length < sessions.length) this.#sessions.set(key, open)
+    // They are in order of time, so those that are over come first.
+    let over = 0
     for (const { last, row, weight, isKeyed } of sessions) {
       if (last + this.#gapMs > watermark) this.#timers.set(key, last + this.#gapMs)
-      else this.#ctx.out.emit(row, last + this.#gapMs, isKeyed ? key : undefined, weight)
+      else {
+        over++
+        this.#ctx.out.emit(row, last + this.#gapMs, isKeyed ? key : undefined, weight)
+      }
     }
-    this.#held -= sessions.length - open.length
+    if (over === 0) return
+    if (over === sessions.length) this.#sessions.delete(key)
+    else {
+      sessions.splice(0, over)
+      this.#sessions.set(key, sessions)
+    }
+    this.#held -= over
   }
 }
 

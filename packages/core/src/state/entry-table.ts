@@ -19,8 +19,9 @@ import { NO_SUB } from './nested.ts'
 import { type Block, BlockKind, Op, type SectionWriter, wrote } from './section.ts'
 import type { Codec, Table, TableOptions } from './table.ts'
 
-/** Sets between two samples of the value size, once there are some. */
-const SAMPLE_EVERY = 64
+/** Sets between two estimates of the table's size, and estimates between two samples of the value size, once there are some. */
+const ESTIMATE_EVERY = 64
+const SAMPLE_EVERY = 8
 /** Fewer traces of entries that came and went are not worth a sweep. */
 const SWEEP_MIN = 1024
 
@@ -38,7 +39,8 @@ export class EntryTable<V> implements Table<V> {
   #gone = 0
   readonly #dropped = new Set<CanonicalKey>()
   readonly #grew: (bytes: number) => void
-  #untilSample = 1
+  #untilEstimate = 1
+  #estimates = 0
   #samples = 0
   #meanBytes = 0
   #bytes = 0
@@ -77,7 +79,7 @@ export class EntryTable<V> implements Table<V> {
   }
 
   set(key: CanonicalKey, value: V, sub: CanonicalKey = NO_SUB, time?: number): void {
-    if (--this.#untilSample === 0) this.#sample(key, sub, value)
+    if (--this.#untilEstimate === 0) this.#estimate(key, sub, value)
     const cell = this.#find(key, sub)
     if (cell === undefined) {
       this.#marked.push(this.#add(key, sub, value, Mark.fresh, time))
@@ -225,7 +227,7 @@ export class EntryTable<V> implements Table<V> {
         this.#expiry?.touch(cell as TimedCell<V>, at)
       }
       restored++
-      if (this.#samples < 16 || restored % SAMPLE_EVERY === 0) this.#observeSize(key, sub, value)
+      if (this.#samples < 16 || restored % ESTIMATE_EVERY === 0) this.#observeSize(key, sub, value)
       // Limits hold while restoring, too.
       if (restored % 1024 === 0) this.#measure()
     }
@@ -325,11 +327,12 @@ export class EntryTable<V> implements Table<V> {
     }
   }
 
-  #sample(key: CanonicalKey, sub: CanonicalKey, value: V): void {
+  #estimate(key: CanonicalKey, sub: CanonicalKey, value: V): void {
     // The first value of a table is tried: what cannot be stored fails here, near its cause.
     if (this.#samples === 0) this.#text(key, sub, value)
-    this.#observeSize(key, sub, value)
-    this.#untilSample = this.#samples < 16 ? 1 : SAMPLE_EVERY
+    const isEarly = this.#samples < 16
+    if (isEarly || this.#estimates++ % SAMPLE_EVERY === 0) this.#observeSize(key, sub, value)
+    this.#untilEstimate = isEarly ? 1 : ESTIMATE_EVERY
     this.#measure()
   }
 
