@@ -2,7 +2,7 @@
 import { existsSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Project } from './cli-process.ts'
 
 let project: Project
@@ -89,7 +89,7 @@ describe('millrace run', () => {
     await whole
     expect(project.read('averages.jsonl')).toBe(reference.read('averages.jsonl'))
     reference.remove()
-  }, 30_000)
+  }, 90_000)
 
   test('refuses a second run of the same flow and names the process of the first', async () => {
     project.write('averages.ts', slow)
@@ -101,7 +101,7 @@ describe('millrace run', () => {
     expect(second.code).toBe(2)
     first.process.kill('SIGINT')
     expect((await first.ended).code).toBe(130)
-  }, 30_000)
+  }, 90_000)
 
   test('runs on two worker threads, and what the module left open does not keep it alive', async () => {
     project.write('averages.ts', `${flow()}\nsetInterval(() => {}, 1000)\n`)
@@ -128,11 +128,16 @@ describe('millrace run', () => {
     project.write('averages.ts', slow)
     const run = project.start('run', 'averages.ts', '--metrics-port', '0')
     await run.saying('/metrics')
-    await sleep(800)
     const address = readAddress(project)
-    const metrics = await (await fetch(`${address}/metrics`)).text()
+    const metrics = await vi.waitFor(
+      async () => {
+        const text = await (await fetch(`${address}/metrics`)).text()
+        expect(text).toMatch(/millrace_step_records_total\{flow="averages",step="readings",direction="in"\} [1-9]/)
+        return text
+      },
+      { timeout: 60_000, interval: 100 },
+    )
     expect(metrics).toContain('# TYPE millrace_step_records_total counter')
-    expect(metrics).toMatch(/millrace_step_records_total\{flow="averages",step="readings",direction="in"\} [1-9]/)
     expect(await (await fetch(`${address}/readyz`)).text()).toBe('running\n')
     const snapshot = (await (await fetch(`${address}/observe/v1/snapshot`)).json()) as readonly unknown[]
     expect(snapshot[0]).toMatchObject({ type: 'hello', contract: '1.0' })
@@ -140,7 +145,7 @@ describe('millrace run', () => {
     expect((await fetch(`${address}/metrics`, { method: 'POST' })).status).toBe(405)
     run.process.kill('SIGINT')
     await run.ended
-  }, 30_000)
+  }, 90_000)
 })
 
 function readAddress(of: Project): string {
@@ -232,7 +237,7 @@ describe('commands that talk to a running flow', () => {
     expect(existsSync(control)).toBe(false)
     const savepoints = await project.run('savepoints', 'averages')
     expect(savepoints.stdout).toMatch(/averages +v1 +\d+ +2\d\d\d-/)
-  }, 30_000)
+  }, 90_000)
 
   test('without a running flow they say so and exit 3', async () => {
     const [stop, status] = await Promise.all([project.run('stop', 'averages'), project.run('status')])
@@ -250,7 +255,7 @@ describe('commands that talk to a running flow', () => {
     expect(status).toMatchObject({ code: 3, stdout: expect.stringMatching(/averages +not running/) })
     project.write('averages.ts', flow())
     expect(await project.run('run', 'averages.ts')).toMatchObject({ code: 0 })
-  }, 30_000)
+  }, 90_000)
 })
 
 test('millrace dev starts again when the file is saved, survives a broken save, and keeps its own state', async () => {
@@ -266,7 +271,7 @@ test('millrace dev starts again when the file is saved, survives a broken save, 
   expect(existsSync(path.join(project.folder, '.millrace/averages'))).toBe(false)
   dev.process.kill('SIGTERM')
   expect((await dev.ended).code).toBe(130)
-}, 30_000)
+}, 90_000)
 
 test('a reader that leaves ends it quietly', async () => {
   const run = project.start('plan', 'averages.ts')
