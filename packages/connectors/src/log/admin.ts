@@ -6,7 +6,7 @@ import { checkName, wholeNumber } from './names.ts'
 export interface TopicOptions {
   /** Default 1. Fixed for the life of the topic. */
   readonly partitions?: number
-  /** How long records stay, by their timestamps. Default '7d', for compacted topics 'forever'. */
+  /** How long records stay after they were appended, whatever their timestamps say. Default '7d', for compacted topics 'forever'. */
   readonly retention?: Duration | 'forever'
   /** Bytes a partition may hold; the oldest records go first. Default: no limit. */
   readonly retentionBytes?: number

@@ -28,7 +28,7 @@ export function openProducer(sql: Sql, transactionalId: string | undefined, now:
 export function append(sql: Sql, request: Argument<'append'>, now: number): number[] {
   const { producer, epoch, batches, commits } = request
   checkEpoch(sql, producer, epoch)
-  const bases = batches.map((batch) => appendOnce(sql, producer, epoch, batch))
+  const bases = batches.map((batch) => appendOnce(sql, producer, epoch, batch, now))
   for (const commit of commits) commitOffsets(sql, commit, now)
   return bases
 }
@@ -49,7 +49,7 @@ function checkEpoch(sql: Sql, producer: number, epoch: number): void {
 }
 
 /** The offset of the batch's first record, whether it was stored now or before. */
-function appendOnce(sql: Sql, producer: number, epoch: number, batch: BatchToAppend): number {
+function appendOnce(sql: Sql, producer: number, epoch: number, batch: BatchToAppend, now: number): number {
   const last = sql('SELECT epoch, first, last, base FROM sequence WHERE producer = ? AND partition = ?').get(
     producer,
     batch.partition,
@@ -63,7 +63,7 @@ function appendOnce(sql: Sql, producer: number, epoch: number, batch: BatchToApp
       `producer ${producer} appends sequence ${batch.sequence} to partition ${batch.partition} where ${expected} comes next: a batch before it is missing. Nothing was stored.`,
     )
   }
-  const base = appendBatch(sql, producer, batch)
+  const base = appendBatch(sql, producer, batch, now)
   sql('INSERT OR REPLACE INTO sequence (producer, partition, epoch, first, last, base) VALUES (?, ?, ?, ?, ?, ?)').run(
     producer,
     batch.partition,
@@ -75,16 +75,22 @@ function appendOnce(sql: Sql, producer: number, epoch: number, batch: BatchToApp
   return base
 }
 
-function appendBatch(sql: Sql, producer: number, batch: Omit<BatchToAppend, 'sequence'>): number {
-  const { partition, count, bytes, maxTimestamp } = batch
+function appendBatch(sql: Sql, producer: number, batch: Omit<BatchToAppend, 'sequence'>, now: number): number {
+  const { partition, count, bytes } = batch
   const place = sql(
     'UPDATE partition SET next = next + ?, bytes = bytes + ? WHERE id = ? AND topic > 0 RETURNING next',
   ).get(count, bytes.length, partition) as { next: number } | undefined
   if (place === undefined) throw unknownTopic(`of partition ${partition}`)
   const base = place.next - count
-  sql(
-    'INSERT INTO batch (partition, base, span, size, max_timestamp, producer, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)',
-  ).run(partition, base, count, bytes.length, maxTimestamp, producer, bytes)
+  sql('INSERT INTO batch (partition, base, span, size, appended_at, producer, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)').run(
+    partition,
+    base,
+    count,
+    bytes.length,
+    now,
+    producer,
+    bytes,
+  )
   return base
 }
 
@@ -95,7 +101,7 @@ const PUBLICATIONS_MAX = 10_000
  * Appends what a flow's sink publishes as its sequence `to`, unless the log has just that already.
  * @throws OperationalError `LOG_SINK_BEHIND` when the log lacks what the sink published before
  */
-export function publish(sql: Sql, request: Argument<'publish'>): Result<'publish'> {
+export function publish(sql: Sql, request: Argument<'publish'>, now: number): Result<'publish'> {
   const { sink, from, to, digest, batches } = request
   const known = sql('SELECT digest FROM publication WHERE sink = ? AND sequence = ?').get(sink, to)
   if (known?.digest === digest) return 'known'
@@ -107,7 +113,7 @@ export function publish(sql: Sql, request: Argument<'publish'>): Result<'publish
       { data: { sink, committed: from, found: newest } },
     )
   }
-  for (const batch of batches) appendBatch(sql, 0, batch)
+  for (const batch of batches) appendBatch(sql, 0, batch, now)
   sql('DELETE FROM publication WHERE sink = ? AND (sequence > ? OR sequence <= ?)').run(
     sink,
     from,

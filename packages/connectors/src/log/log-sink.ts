@@ -188,7 +188,6 @@ export class TopicCommitter implements SinkCommitter {
     return drafts.map(({ records, partition }) => ({
       partition,
       count: records.length,
-      maxTimestamp: records.reduce((max, r) => Math.max(max, r.timestamp), Number.NEGATIVE_INFINITY),
       bytes: encodeBatch(records.map(({ timestamp, key, value, headers }) => ({ timestamp, key, value, headers }))),
     }))
   }

@@ -250,8 +250,7 @@ export class Producer {
     const batches = drafts.map(({ id, records }) => {
       const sequence = this.#sequences.get(id) ?? 0
       this.#sequences.set(id, sequence + records.length)
-      const maxTimestamp = records.reduce((max, r) => Math.max(max, r.timestamp), Number.NEGATIVE_INFINITY)
-      return { partition: id, sequence, count: records.length, maxTimestamp, bytes: encodeBatch(records) }
+      return { partition: id, sequence, count: records.length, bytes: encodeBatch(records) }
     })
     return { batches, places }
   }

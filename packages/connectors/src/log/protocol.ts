@@ -19,7 +19,6 @@ export interface BatchToAppend {
   /** Number of the first record in the producer's count for this partition. */
   readonly sequence: number
   readonly count: number
-  readonly maxTimestamp: number
   readonly bytes: Uint8Array
 }
 

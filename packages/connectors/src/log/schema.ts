@@ -19,9 +19,9 @@ CREATE TABLE partition (
 );
 CREATE TABLE batch (
   id INTEGER PRIMARY KEY, partition INTEGER NOT NULL, base INTEGER NOT NULL, span INTEGER NOT NULL,
-  size INTEGER NOT NULL, max_timestamp REAL NOT NULL, producer INTEGER NOT NULL, bytes BLOB NOT NULL
+  size INTEGER NOT NULL, appended_at REAL NOT NULL, producer INTEGER NOT NULL, bytes BLOB NOT NULL
 );
-CREATE UNIQUE INDEX batch_place ON batch (partition, base, span, size, max_timestamp);
+CREATE UNIQUE INDEX batch_place ON batch (partition, base, span, size, appended_at);
 CREATE TABLE producer (
   id INTEGER PRIMARY KEY AUTOINCREMENT, transactional_id TEXT UNIQUE, epoch INTEGER NOT NULL, used_at REAL NOT NULL
 );

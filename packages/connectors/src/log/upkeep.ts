@@ -60,12 +60,12 @@ function forget(sql: Sql, row: PartitionRow, now: number): boolean {
   const place = sql('SELECT first, bytes FROM partition WHERE id = ?').get(row.id) as { first: number; bytes: number }
   if (!removeHidden(sql, row.id, place.first)) return false
   const oldest = sql(
-    `SELECT base, span, size, max_timestamp FROM batch WHERE partition = ? ORDER BY base LIMIT ${DELETES_MAX}`,
-  ).all(row.id) as { base: number; span: number; size: number; max_timestamp: number }[]
+    `SELECT base, span, size, appended_at FROM batch WHERE partition = ? ORDER BY base LIMIT ${DELETES_MAX}`,
+  ).all(row.id) as { base: number; span: number; size: number; appended_at: number }[]
   let first = place.first
   let bytes = place.bytes
   for (const batch of oldest) {
-    const isOld = row.retention_ms !== null && batch.max_timestamp < now - row.retention_ms
+    const isOld = row.retention_ms !== null && batch.appended_at < now - row.retention_ms
     const isOver = row.retention_bytes !== null && bytes - batch.size >= row.retention_bytes
     if (!isOld && !isOver) break
     first = batch.base + batch.span

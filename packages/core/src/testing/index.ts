@@ -4,6 +4,15 @@ export { nodeDisk } from '../runtime/node-disk.ts'
 export { arraySink } from './array-sink.ts'
 export { type ArraySourceOptions, arraySource } from './array-source.ts'
 export type { ContractCheck } from './contract.ts'
+export type {
+  LogClient,
+  LogClientAdmin,
+  LogClientConsumer,
+  LogClientConsumerOptions,
+  LogClientProducer,
+  LogClientRecord,
+} from './log-client.ts'
+export { type LogContractOptions, type LogFixture, logContract } from './log-contract.ts'
 export {
   type CreateOperator,
   type EmittedRow,
