@@ -12,7 +12,7 @@ export {
 export { type ErrorDetails, InvariantError, MillraceError, OperationalError, UsageError } from './errors.ts'
 export { dlq, retry } from './graph/error-policy.ts'
 export type { Buffer, DeadLetter, ErrorPolicy, FullPolicy, OnError } from './graph/node.ts'
-export type { CommitEvent, JobEvent, RunReport } from './runtime/job.ts'
+export type { CommitEvent, JobEvent, RunReport } from './runtime/job-contract.ts'
 export type { Run, RunOptions } from './runtime/run.ts'
 export { type CodecOptions, codec } from './state/codec.ts'
 export type { Codec } from './state/table.ts'

@@ -77,6 +77,12 @@ export class Attempt {
     return [...byWorker.values()].sort((a, b) => a.worker - b.worker)
   }
 
+  /** Workers whose part of the snapshot has not come. */
+  missing(): number[] {
+    const workers = Array.from({ length: this.#workers }, (_, i) => i)
+    return workers.filter((worker) => !this.#snapshots?.byWorker.has(worker))
+  }
+
   /** Waits until every worker said that it stopped, at most `ms`. */
   async allStopped(ms: number, scheduler: Scheduler): Promise<void> {
     let isLate = false

@@ -6,10 +6,10 @@ import type { OnWrite } from '../checkpoint/write-sites.ts'
 import type { Channel } from '../graph/plan.ts'
 import { alignmentOver } from './alignment.ts'
 import type { ElementSource, Sender } from './channel.ts'
-import type { Spawn, SpawnRequest, WorkerSet } from './job.ts'
-import { StepCounter } from './operator-node.ts'
+import type { Spawn, SpawnRequest, WorkerSet } from './job-contract.ts'
 import type { Ports } from './ports.ts'
 import { BoundedQueue } from './queue.ts'
+import { StepCounter } from './step-host.ts'
 import { type Transport, WorkerRuntime } from './worker.ts'
 
 export interface InlineOptions {

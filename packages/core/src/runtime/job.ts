@@ -8,123 +8,25 @@
  *  J3  A manifest is written only when every worker's log of the epoch is durable.
  *  J4  Workers are crash-only: whatever happens to one, all are stopped and start again from the last manifest.
  */
-import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts'
-import type { Commit, Manifest, SinkCommit } from '../checkpoint/manifest.ts'
-import type { Position, SinkCommitter, SinkContext, SourceContext } from '../connector.ts'
-import { InvariantError, MillraceError, messageOf, OperationalError, UsageError } from '../errors.ts'
-import type { GraphNode } from '../graph/node.ts'
-import type { Plan } from '../graph/plan.ts'
+import type { Commit, Manifest } from '../checkpoint/manifest.ts'
+import type { SinkContext, SourceContext } from '../connector.ts'
+import { InvariantError, MillraceError, messageOf, OperationalError } from '../errors.ts'
 import type { StateIdentity } from '../state/identity.ts'
 import { newAlignmentSlots } from './alignment.ts'
+import { assignPartitions } from './assign.ts'
 import { Attempt } from './attempt.ts'
+import { Committers } from './committers.ts'
 import { compareEnds } from './compare-ends.ts'
-import {
-  type FromWorker,
-  fromPlain,
-  type LogLevel,
-  type PlainError,
-  type ToWorker,
-  type WorkerSnapshot,
-} from './messages.ts'
+import type { JobEvent, JobOptions, RunReport, WorkerSet } from './job-contract.ts'
+import { type FromWorker, fromPlain, type LogLevel, type ToWorker, type WorkerSnapshot } from './messages.ts'
 import { C, createCounters, type StepCounters, sumCounters, WIDTH } from './metrics.ts'
-import { connectorError } from './operator-node.ts'
-import type { Ports } from './ports.ts'
 import type { PartitionState, PartitionStatus } from './source-input.ts'
-import type { Until } from './until.ts'
 import { wait } from './wait.ts'
-
-/** One attempt's workers. */
-export interface WorkerSet {
-  send(index: number, message: ToWorker): void
-  /** Ends all workers without asking. */
-  terminate(): Promise<void>
-}
-
-export interface SpawnRequest {
-  readonly plan: Plan
-  readonly counters: readonly Float64Array<SharedArrayBuffer>[]
-  readonly alignment: Float64Array<SharedArrayBuffer>
-  readonly assignments: readonly Readonly<Record<string, readonly string[]>>[]
-  readonly manifest: Manifest | undefined
-  /** The first epoch this attempt cuts. */
-  readonly firstEpoch: number
-  readonly from: Readonly<Record<string, Readonly<Record<string, PartitionState>>>>
-  readonly until: Until | undefined
-  readonly renames: ReadonlyMap<string, string>
-  readonly allowDropped: readonly string[]
-  readonly stateBytesMax: number
-  /** Largest batch read from a source. */
-  readonly batchRows: number
-  readonly chainMode: 'generated' | 'interpreted' | 'auto'
-  onMessage(index: number, message: FromWorker): void
-  /** The worker ended without being asked: exit code or error. */
-  onExit(index: number, error: PlainError): void
-}
-
-/** Resolves when every worker has restored its state and opened its sources and sinks. */
-export type Spawn = (request: SpawnRequest) => Promise<WorkerSet>
-
-export interface JobOptions {
-  readonly plan: Plan
-  readonly ports: Ports
-  readonly store: CheckpointStore
-  /** Fails when another process has taken the state folder over. */
-  readonly checkLock?: () => Promise<void>
-  readonly spawn: Spawn
-  readonly commitEveryMs: number
-  readonly from: Readonly<Record<string, Readonly<Record<string, PartitionState>>>>
-  /** Start from this savepoint rather than from the last commit. */
-  readonly savepoint?: string | undefined
-  /** Event time at which sources stop reading. */
-  readonly until: Until | undefined
-  readonly allowDropped: readonly string[]
-  readonly stateBytesMax: number
-  readonly restartsMax: number
-  /** Largest batch read from a source. */
-  readonly batchRows: number
-  readonly chainMode: 'generated' | 'interpreted' | 'auto'
-  onEvent?(event: JobEvent): void
-}
-
-export interface CommitEvent {
-  readonly type: 'commit'
-  readonly epoch: number
-  readonly at: number
-  /** Milliseconds of each phase. */
-  readonly phases: Readonly<Record<'barrier' | 'snapshot' | 'decision' | 'publish', number>>
-  readonly bytes: number
-}
-
-export type JobEvent =
-  | { readonly type: 'starting'; readonly attempt: number; readonly epoch: number }
-  | { readonly type: 'running'; readonly attempt: number }
-  | CommitEvent
-  | { readonly type: 'restart'; readonly error: MillraceError; readonly attempt: number; readonly delayMs: number }
-  | {
-      readonly type: 'log'
-      readonly level: LogLevel
-      readonly step: string
-      readonly message: string
-      readonly data?: Record<string, unknown>
-    }
-  | { readonly type: 'ended'; readonly outcome: 'finished' | 'stopped' | 'failed'; readonly error?: MillraceError }
-
-/** What a run did. */
-export interface RunReport {
-  readonly flow: string
-  /** 'finished': every source ended. 'stopped': asked to, everything committed. */
-  readonly outcome: 'finished' | 'stopped'
-  /** Epochs committed by this run. */
-  readonly epochs: number
-  readonly lastEpoch: number
-  readonly restarts: number
-  readonly elapsedMs: number
-  /** Counters of each named or unnamed step, by name. After a restart they count again from the restored epoch. */
-  readonly steps: Readonly<Record<string, StepCounters>>
-}
 
 /** So many commits after a restart, it is forgotten. */
 const RESTART_FORGIVEN_COMMITS = 10
+/** A commit that takes this long is worth a word in the log, each time it has taken as long again. */
+const SLOW_COMMIT_MS = 10_000
 /** The most that a restart waits. */
 const RESTART_DELAY_MS_MAX = 10_000
 
@@ -141,7 +43,7 @@ export class Job {
   readonly startedAt: number
   #workers: WorkerSet | undefined
   #manifest: Manifest | undefined
-  #committers = new Map<GraphNode, SinkCommitter>()
+  #committers: Committers
   #attempt: Attempt | undefined
   #stop: { savepoint: string | undefined } | undefined
   #epochs = 0
@@ -156,6 +58,7 @@ export class Job {
     this.options = options
     this.startedAt = options.ports.clock.monotonic()
     this.counters = this.#newCounters()
+    this.#committers = new Committers(options.store)
   }
 
   /** Runs to the end of all sources, or until `stop`. @throws the error that ended it */
@@ -222,8 +125,8 @@ export class Job {
     try {
       if (manifest !== undefined) compareEnds(manifest, plan, this.options.allowDropped)
       await this.#evolve()
-      if (savepoint === undefined) await this.#openCommitters()
-      const assignments = await this.#assign()
+      if (savepoint === undefined) await this.#committers.open(plan, this.#manifest, (step) => this.#sinkContext(step))
+      const assignments = await assignPartitions(plan, (step) => this.#sourceContext(step))
       this.#workers = await this.options.spawn({
         plan,
         counters: this.counters,
@@ -246,7 +149,7 @@ export class Job {
         // two would leave commits whose output is gone.
         await store.adopt()
         this.#hasReturned = true
-        await this.#openCommitters()
+        await this.#committers.open(plan, this.#manifest, (step) => this.#sinkContext(step))
       }
       if (this.state === 'starting') this.state = 'running'
       this.#emit({ type: 'running', attempt: this.restarts })
@@ -256,8 +159,7 @@ export class Job {
       this.#attempt = undefined
       await this.#workers?.terminate()
       this.#workers = undefined
-      for (const committer of this.#committers.values()) await committer.close()
-      this.#committers.clear()
+      await this.#committers.close()
     }
   }
 
@@ -285,7 +187,7 @@ export class Job {
     const epoch = store.nextEpoch
     const started = ports.clock.monotonic()
     try {
-      const snapshots = await attempt.snapshots(epoch, () => this.#send({ type: 'barrier', epoch }))
+      const snapshots = await this.#snapshots(attempt, epoch)
       const durable = ports.clock.monotonic()
       this.#collectStates(snapshots)
       await this.options.checkLock?.()
@@ -296,7 +198,7 @@ export class Job {
       )
       const decided = ports.clock.monotonic()
       this.#manifest = manifest
-      await this.#publish(manifest)
+      await this.#committers.publish(manifest)
       const published = ports.clock.monotonic()
       this.#send({ type: 'committed', epoch })
       this.commits++
@@ -327,6 +229,29 @@ export class Job {
     }
   }
 
+  /** Asks all workers for their part; says so when one keeps the others waiting. */
+  async #snapshots(attempt: Attempt, epoch: number): Promise<WorkerSnapshot[]> {
+    const { scheduler } = this.options.ports
+    let waitedMs = 0
+    let cancel = (): void => {}
+    const look = (): void => {
+      waitedMs += SLOW_COMMIT_MS
+      const workers = attempt.missing().join(', ')
+      this.#log(
+        'warn',
+        '',
+        `commit ${epoch} has waited ${waitedMs / 1000} s for worker ${workers}: a function there does not return, or a sink does not finish writing. Nothing newer than commit ${epoch - 1} is durable meanwhile.`,
+      )
+      cancel = scheduler.after(SLOW_COMMIT_MS, look)
+    }
+    cancel = scheduler.after(SLOW_COMMIT_MS, look)
+    try {
+      return await attempt.snapshots(epoch, () => this.#send({ type: 'barrier', epoch }))
+    } finally {
+      cancel()
+    }
+  }
+
   #nextCommit(epoch: number, snapshots: readonly WorkerSnapshot[], last: 'finished' | 'stopped' | undefined): Commit {
     const { plan, ports } = this.options
     const sources = this.#committedSources()
@@ -337,14 +262,6 @@ export class Job {
         watermarks[step] = Math.min(watermarks[step] ?? Number.POSITIVE_INFINITY, time)
       }
     }
-    const sinks: Record<string, SinkCommit> = {}
-    for (const [node, committer] of this.#committers) {
-      // The first epoch starts from what the committer found, never from undefined: a crash in its publish must restore
-      // to that, and undefined would mean a target that nobody has written to.
-      const before = sinkCommit(this.#manifest, node)?.after ?? committer.after(undefined, 0)
-      const bytes = snapshots.reduce((sum, s) => sum + (s.files.stagedBytes[node.name] ?? 0), 0)
-      sinks[node.name] = { before, after: committer.after(before, bytes), bytes }
-    }
     const savepoint = last === undefined ? undefined : this.#stop?.savepoint
     return {
       planHash: plan.hash,
@@ -353,7 +270,7 @@ export class Job {
       timeMs: ports.clock.now(),
       sources,
       state: this.#states,
-      sinks,
+      sinks: this.#committers.next(this.#manifest, snapshots),
       ...(savepoint === undefined ? {} : { savepoint }),
       extra: { watermarks, isFinished: last === 'finished' },
     }
@@ -370,79 +287,29 @@ export class Job {
     return sources
   }
 
-  /** Publishes what the manifest's staged sinks hold; again and again gives the same target. */
-  async #publish(manifest: Manifest): Promise<void> {
-    for (const [node, committer] of this.#committers) {
-      const sink = sinkCommit(manifest, node)
-      if (sink === undefined || sink.bytes === 0) continue
-      const staged = this.options.store.staged(manifest, sink.name)
-      try {
-        await committer.publish(sink.before, sink.after as Position, staged)
-      } catch (error) {
-        throw connectorError(error, 'SINK_FAILED', node.name)
-      }
+  #sinkContext(step: string): SinkContext {
+    return {
+      step,
+      flow: this.options.plan.flow,
+      disk: this.options.ports.disk,
+      instance: { index: 0, count: 1 },
+      signal: this.#abort.signal,
+      log: (level, message, data) => this.#log(level, step, message, data),
     }
   }
 
-  /** Opens the targets and rolls them forward to the last decision (J2). */
-  async #openCommitters(): Promise<void> {
+  #sourceContext(step: string): SourceContext {
     const { plan, ports } = this.options
-    for (const node of plan.nodes) {
-      if (node.spec.type !== 'sink' || node.spec.sink.guarantee !== 'staged') continue
-      const make = node.spec.sink.committer
-      if (make === undefined) {
-        throw new UsageError(
-          'SINK_COMMITTER',
-          `sink "${node.name}" (${node.spec.sink.kind}) says it is staged but has no committer.`,
-          {
-            step: node.name,
-          },
-        )
-      }
-      const context: SinkContext = {
-        step: node.name,
-        flow: plan.flow,
-        disk: ports.disk,
-        instance: { index: 0, count: 1 },
-        signal: this.#abort.signal,
-        log: (level, message, data) => this.#log(level, node.name, message, data),
-      }
-      const committer = await make.call(node.spec.sink, context)
-      this.#committers.set(node, committer)
-      // The last epoch's publication may have been cut short: it is published once more, from where it began.
-      const sink = sinkCommit(this.#manifest, node)
-      if (sink === undefined || sink.bytes === 0) await committer.restore(sink?.after)
-      else await committer.restore(sink.before, sink.after)
+    return {
+      step,
+      flow: plan.flow,
+      disk: ports.disk,
+      signal: this.#abort.signal,
+      now: () => ports.clock.now(),
+      wait: (ms) => wait(ports.scheduler, ms, this.#abort.signal),
+      reject: () => {},
+      log: (level, message, data) => this.#log(level, step, message, data),
     }
-    if (this.#manifest !== undefined) await this.#publish(this.#manifest)
-  }
-
-  /** Deals each source's partitions to the workers that run it, round robin. */
-  async #assign(): Promise<Record<string, string[]>[]> {
-    const { plan, ports } = this.options
-    const assignments = Array.from({ length: plan.workers }, (): Record<string, string[]> => ({}))
-    let next = 0
-    for (const node of plan.nodes) {
-      if (node.spec.type !== 'source') continue
-      const context: SourceContext = {
-        step: node.name,
-        flow: plan.flow,
-        disk: ports.disk,
-        signal: this.#abort.signal,
-        now: () => ports.clock.now(),
-        wait: (ms) => wait(ports.scheduler, ms, this.#abort.signal),
-        reject: () => {},
-        log: (level, message, data) => this.#log(level, node.name, message, data),
-      }
-      let partitions: readonly string[]
-      try {
-        partitions = await node.spec.source.partitions(context)
-      } catch (error) {
-        throw connectorError(error, 'SOURCE_FAILED', node.name)
-      }
-      for (const partition of partitions) (assignments[next++ % plan.workers][node.name] ??= []).push(partition)
-    }
-    return assignments
   }
 
   /** What the tables of this program are, for the next start to compare with. */
@@ -548,18 +415,6 @@ export class Job {
       steps: Object.fromEntries(plan.nodes.map((node) => [node.name, this.stepCounters(node.id)])),
     }
   }
-}
-
-/** A sink's part of a commit, and the name it was made under: a renamed sink is found under its old one. */
-function sinkCommit(
-  manifest: Manifest | undefined,
-  node: GraphNode,
-): (SinkCommit & { readonly name: string }) | undefined {
-  for (const name of [node.name, ...node.renamedFrom]) {
-    const sink = manifest?.sinks[name]
-    if (sink !== undefined) return { ...sink, name }
-  }
-  return undefined
 }
 
 /** How long a worker may take to close its sources and sinks. */

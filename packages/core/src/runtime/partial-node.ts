@@ -10,8 +10,9 @@ import { edge, type GraphNode } from '../graph/node.ts'
 import type { Channel } from '../graph/plan.ts'
 import type { ChannelWriter } from './channel.ts'
 import { C, WIDTH } from './metrics.ts'
-import { OperatorNode, StepCounter, type StepHost } from './operator-node.ts'
+import { OperatorNode } from './operator-node.ts'
 import type { Receiver } from './receiver.ts'
+import { StepCounter, type StepHost } from './step-host.ts'
 
 /** Rows per partial below which it does not pay. */
 const WORTH = 2

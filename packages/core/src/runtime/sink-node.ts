@@ -6,8 +6,9 @@ import type { Batch } from '../batch/batch.ts'
 import type { SinkWriter } from '../connector.ts'
 import type { MillraceError } from '../errors.ts'
 import type { GraphNode } from '../graph/node.ts'
-import { connectorError, StepCounter, type StepHost } from './operator-node.ts'
+import { connectorError } from './failures.ts'
 import type { Receiver } from './receiver.ts'
+import { StepCounter, type StepHost } from './step-host.ts'
 
 export interface SinkPorts {
   /** Adds staged bytes to the log of the epoch that is being written. A promise means: wait before more. */

@@ -2,9 +2,9 @@ import { expect, test } from 'vitest'
 import type { Batch, RowBatch } from '../batch/batch.ts'
 import type { Source, SourceBatch, SourceReader } from '../connector.ts'
 import { Graph } from '../graph/node.ts'
-import type { StepHost } from './operator-node.ts'
 import type { Receiver } from './receiver.ts'
 import { SourceInput } from './source-input.ts'
+import type { StepHost } from './step-host.ts'
 
 const batchOf = (rows: readonly number[], next: number): SourceBatch<number> => {
   return { rows, next, caughtUp: rows.length === 0, at: (i) => i }

@@ -16,8 +16,9 @@ import type { PartitionCommit } from '../checkpoint/manifest.ts'
 import type { BadRecord, Position, SourceBatch, SourceReader } from '../connector.ts'
 import { InvariantError, OperationalError } from '../errors.ts'
 import type { GraphNode, SourceSettings } from '../graph/node.ts'
-import { applyErrorPolicy, connectorError, retrying, StepCounter, type StepHost } from './operator-node.ts'
+import { applyErrorPolicy, connectorError, retrying } from './failures.ts'
 import type { Receiver } from './receiver.ts'
+import { StepCounter, type StepHost } from './step-host.ts'
 import { hasPassed, rowsLeft, type Until } from './until.ts'
 
 /** Default rows per read: large enough to pay for the batch, small enough to stay under a millisecond of work. */

@@ -14,12 +14,14 @@ import { InvariantError } from '../errors.ts'
 import type { GraphNode } from '../graph/node.ts'
 import type { Channel, Stage } from '../graph/plan.ts'
 import type { ChannelReader, ChannelWriter } from './channel.ts'
+import { applyErrorPolicy, retrying } from './failures.ts'
 import { compileChain, type InlineStep } from './fused.ts'
-import { applyErrorPolicy, OperatorNode, retrying, StepCounter, type StepHost } from './operator-node.ts'
+import { OperatorNode } from './operator-node.ts'
 import { PartialNode } from './partial-node.ts'
 import { fanOut, type Receiver } from './receiver.ts'
 import { SinkNode, type SinkPorts } from './sink-node.ts'
 import type { SourceInput } from './source-input.ts'
+import { StepCounter, type StepHost } from './step-host.ts'
 
 export interface StageParts {
   /** Are the rows of this channel aggregated in part before they cross? */

@@ -1,7 +1,7 @@
 /** Workers in threads: starts them, passes messages, reports the ones that die. */
 import { Worker, type WorkerOptions } from 'node:worker_threads'
 import { OperationalError } from '../errors.ts'
-import type { Spawn, SpawnRequest, WorkerSet } from './job.ts'
+import type { Spawn, SpawnRequest, WorkerSet } from './job-contract.ts'
 import { type FromWorker, fromPlain, toPlain } from './messages.ts'
 import { createSharedChannels, type SharedChannels } from './ring-transport.ts'
 

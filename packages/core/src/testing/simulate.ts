@@ -14,7 +14,7 @@ import { InvariantError, type MillraceError, OperationalError } from '../errors.
 import { addDeadLetterSinks } from '../graph/dead-letters.ts'
 import type { Graph, GraphNode, NodeSpec } from '../graph/node.ts'
 import { plan } from '../graph/plan.ts'
-import type { RunReport } from '../runtime/job.ts'
+import type { RunReport } from '../runtime/job-contract.ts'
 import type { Disk, Ports } from '../runtime/ports.ts'
 import { type Run, startRun } from '../runtime/run.ts'
 import type { Duration } from '../time/duration.ts'
