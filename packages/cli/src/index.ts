@@ -7,6 +7,7 @@ import { runCommand } from './commands/run.ts'
 import { savepointsCommand } from './commands/savepoints.ts'
 import { statusCommand } from './commands/status.ts'
 import { stopCommand } from './commands/stop.ts'
+import { topicsCommand } from './commands/topics.ts'
 import { EXIT } from './exit-codes.ts'
 import { endQuietlyOnClosedPipe, type Io, processIo } from './io.ts'
 import { reportError } from './report-error.ts'
@@ -48,9 +49,18 @@ function newProgram(io: Io, exit: Exit): Command {
     .showHelpAfterError('(millrace --help shows every command)')
     .showSuggestionAfterError()
     .addHelpText('after', AFTER_HELP)
-  const commands = [runCommand, planCommand, devCommand, statusCommand, stopCommand, savepointsCommand, errorsCommand]
+  const commands = [
+    runCommand,
+    planCommand,
+    devCommand,
+    statusCommand,
+    stopCommand,
+    savepointsCommand,
+    topicsCommand,
+    errorsCommand,
+  ]
   for (const command of commands) program.addCommand(command(io, exit))
-  for (const command of [program, ...program.commands]) {
+  for (const command of [program, ...program.commands, ...program.commands.flatMap((each) => each.commands)]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),

@@ -34,6 +34,7 @@ interface Options {
   readonly guarantee?: 'exactly-once' | 'at-least-once'
   readonly from?: Positions
   readonly until?: number | Positions
+  readonly savepoint?: string
   readonly allowDropped?: readonly string[]
   readonly metricsPort?: number
   readonly metrics: boolean
@@ -66,6 +67,7 @@ export function runCommand(io: Io, exit: Exit): Command {
       'ends at an event time (2026-01-31T12:00:00Z or ms), or at SOURCE=POSITION',
       untilPosition,
     )
+    .option('--savepoint <name>', 'goes back to a savepoint: state, positions and sinks as they were then')
     .option('--allow-dropped <steps>', 'steps whose stored state may be thrown away, by comma', names)
     .option(
       '--metrics-port <n>',
@@ -116,7 +118,14 @@ async function run(file: string, options: Options, io: Io): Promise<number> {
       const { name } = loaded.flow
       progress.say(`--from has no effect: ${name} has committed and continues from there. Another --state starts anew.`)
     }
-    progress.end(await handle.done)
+    const report = await handle.done
+    progress.end(report)
+    if (hasState && readNothing(loaded, report)) {
+      const shown = path.relative(io.cwd, folder) || '.'
+      progress.say(
+        `nothing new: every source had been read to its end. To begin anew, remove ${shown} and the results.`,
+      )
+    }
     return signalled === undefined ? EXIT.ok : exitOf(signalled)
   } catch (error) {
     // The run goes on by itself when it was not the run that failed.
@@ -142,6 +151,7 @@ function runOptions(options: Options, loaded: LoadedFlow, folder: string, observ
     ...(options.commitEvery === undefined ? {} : { commitEvery: options.commitEvery }),
     ...(options.from === undefined ? {} : { from: options.from }),
     ...(options.until === undefined ? {} : { until: options.until }),
+    ...(options.savepoint === undefined ? {} : { savepoint: options.savepoint }),
     ...(options.allowDropped === undefined ? {} : { allowDropped: options.allowDropped }),
   }
 }
@@ -173,6 +183,12 @@ async function openServers(
       await Promise.all([metrics?.close(), control.close()])
     },
   }
+}
+
+/** A run to the end in which no source gave a record. */
+function readNothing({ flow }: LoadedFlow, report: RunReport): boolean {
+  const sources = flow.graph.nodes.filter((node) => node.spec.type === 'source')
+  return report.outcome === 'finished' && sources.every((node) => report.steps[node.name].recordsIn === 0)
 }
 
 function exitOf(signal: 'SIGINT' | 'SIGTERM'): number {

@@ -1,10 +1,8 @@
-/** Opening a state folder: for the supervisor with the lock, for worker threads and tools without. */
+/** Opening a state folder for a run: the lock, then the store. */
 import { nodeProcesses } from '../runtime/node-processes.ts'
 import type { Clock, Disk, Processes, Scheduler } from '../runtime/ports.ts'
-import { CheckpointStore, readState } from './checkpoint-store.ts'
-import { EpochLog } from './epoch-log.ts'
+import { CheckpointStore } from './checkpoint-store.ts'
 import { lockFlow } from './lock.ts'
-import type { Manifest } from './manifest.ts'
 import type { OnWrite } from './write-sites.ts'
 
 export interface OpenOptions {
@@ -40,18 +38,4 @@ export async function openCheckpoints(options: OpenOptions): Promise<Checkpoints
     ...(options.onWrite === undefined ? {} : { onWrite: options.onWrite }),
   })
   return { store: new CheckpointStore(options), check: () => lock.check(), release: () => lock.release() }
-}
-
-/** What a worker needs of checkpoints; `CheckpointStore` has it, and so has a thread with nothing but the disk. */
-export interface WorkerCheckpoints {
-  epochLog(epoch: number, worker: number): EpochLog
-  readState(manifest: Manifest, apply: (section: Uint8Array, step: string) => void | Promise<void>): Promise<void>
-}
-
-export function workerCheckpoints(disk: Disk, folder: string, onWrite?: OnWrite): WorkerCheckpoints {
-  return {
-    epochLog: (epoch, worker) =>
-      new EpochLog({ disk, folder, epoch, worker, ...(onWrite === undefined ? {} : { onWrite }) }),
-    readState: (manifest, apply) => readState(disk, folder, manifest, apply),
-  }
 }

@@ -31,8 +31,6 @@ import { ViewBatch, ViewScope } from './view-batch.ts'
 export type {
   CreateOperator,
   EmittedRow,
-  HostError,
-  HostMetrics,
   OperatorHost,
   OperatorHostOptions,
   TimedRow,

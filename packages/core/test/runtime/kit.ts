@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach } from 'vitest'
-import type { Position, Source, SourceBatch, SourceReader } from '../../src/connector.ts'
+import type { Source, SourceBatch, SourceReader } from '../../src/connector.ts'
 import type { Dataflow } from '../../src/dataflow.ts'
 import type { JobEvent, RunReport } from '../../src/runtime/job-contract.ts'
 import type { Ports } from '../../src/runtime/ports.ts'
@@ -187,8 +187,4 @@ export class Virtual {
   get commits(): number {
     return this.events.filter((event) => event.type === 'commit').length
   }
-}
-
-export function position(state: { readonly position: Position } | undefined): Position | undefined {
-  return state?.position
 }

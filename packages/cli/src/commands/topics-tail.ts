@@ -1,0 +1,57 @@
+/** `millrace topics tail`: prints records as they come. */
+import { once } from 'node:events'
+import type { Log, LogRecord } from '@millrace/connectors/log'
+import type { Io } from '../io.ts'
+import { onSignals } from '../signals.ts'
+
+export interface TailOptions {
+  readonly fromBeginning: boolean
+  readonly max?: number
+  readonly json: boolean
+}
+
+/** Ends after `max` records, or with Ctrl-C. */
+export async function tail(log: Log, topic: string, options: TailOptions, io: Io): Promise<void> {
+  const { fromBeginning, json, max = Number.POSITIVE_INFINITY } = options
+  const stop = new AbortController()
+  const giveBack = onSignals(() => stop.abort())
+  const consumer = await log.consumer({ topics: [topic], from: fromBeginning ? 'earliest' : 'latest' })
+  try {
+    for (let printed = 0; printed < max && !stop.signal.aborted; ) {
+      const maxRecords = Math.min(500, max - printed)
+      const records = await consumer.poll({ maxRecords, wait: '1s', signal: stop.signal })
+      printed += records.length
+      const text = records.map((record) => `${json ? jsonLine(record) : textOf(record.value)}\n`).join('')
+      if (text !== '' && !io.stdout.write(text)) await once(io.stdout, 'drain')
+    }
+    if (consumer.skipped > 0)
+      io.stderr.write(`${consumer.skipped} records were removed by retention before they were read\n`)
+  } finally {
+    giveBack()
+    await consumer.close()
+  }
+}
+
+function jsonLine({ topic, partition, offset, timestamp, key, value, headers }: LogRecord): string {
+  const named = Object.fromEntries(headers.map((header) => [header.name, textOf(header.value)]))
+  return JSON.stringify({
+    topic,
+    partition,
+    offset,
+    timestamp,
+    key: key === null ? null : textOf(key),
+    value: value === null ? null : parsed(textOf(value)),
+    headers: named,
+  })
+}
+
+/** JSON values stay JSON; others are texts. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+const textOf = (bytes: Uint8Array | null): string => (bytes === null ? '' : Buffer.from(bytes).toString('utf8'))
