@@ -15,6 +15,8 @@ export async function produce(
   input: Readable,
   io: Io,
 ): Promise<void> {
+  // An unknown topic is told before the first line is waited for.
+  await log.admin.describe(topic)
   const producer = await log.producer()
   let waiting: { readonly topic: string; readonly key: string | null; readonly value: string }[] = []
   let sending: Promise<unknown> = Promise.resolve()

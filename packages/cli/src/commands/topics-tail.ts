@@ -1,6 +1,7 @@
 /** `millrace topics tail`: prints records as they come. */
 import { once } from 'node:events'
 import type { Log, LogRecord } from '@millrace/connectors/log'
+import { EXIT } from '../exit-codes.ts'
 import type { Io } from '../io.ts'
 import { onSignals } from '../signals.ts'
 
@@ -10,11 +11,15 @@ export interface TailOptions {
   readonly json: boolean
 }
 
-/** Ends after `max` records, or with Ctrl-C. */
-export async function tail(log: Log, topic: string, options: TailOptions, io: Io): Promise<void> {
+/** Ends after `max` records, or with Ctrl-C. Resolves to the exit code. */
+export async function tail(log: Log, topic: string, options: TailOptions, io: Io): Promise<number> {
   const { fromBeginning, json, max = Number.POSITIVE_INFINITY } = options
   const stop = new AbortController()
-  const giveBack = onSignals(() => stop.abort())
+  let code: number = EXIT.ok
+  const giveBack = onSignals((signal) => {
+    code = signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated
+    stop.abort()
+  })
   const consumer = await log.consumer({ topics: [topic], from: fromBeginning ? 'earliest' : 'latest' })
   try {
     for (let printed = 0; printed < max && !stop.signal.aborted; ) {
@@ -26,6 +31,7 @@ export async function tail(log: Log, topic: string, options: TailOptions, io: Io
     }
     if (consumer.skipped > 0)
       io.stderr.write(`${consumer.skipped} records were removed by retention before they were read\n`)
+    return code
   } finally {
     giveBack()
     await consumer.close()

@@ -37,7 +37,7 @@ interface ResetOptions extends WithLog {
   readonly records: boolean
 }
 
-export function topicsCommand(io: Io, _exit: Exit): Command {
+export function topicsCommand(io: Io, exit: Exit): Command {
   const topics = new Command('topics')
     .description('list, make, read and write the topics of an embedded log')
     .addHelpText('after', AFTER_HELP)
@@ -94,7 +94,7 @@ export function topicsCommand(io: Io, _exit: Exit): Command {
     .option('--max <n>', 'end after this many records', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .option('--json', 'a JSON object per record, with partition, offset, time and key', false)
     .action((topic: string, options: WithLog & TailFlags) =>
-      withLog(options.log, io, true, (log) => tail(log, topic, options, io)),
+      withLog(options.log, io, true, async (log) => exit(await tail(log, topic, options, io))),
     )
 
   add('reset', "set where a group goes on, or remove a topic's records")

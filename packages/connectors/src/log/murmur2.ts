@@ -26,7 +26,7 @@ export function murmur2(bytes: Uint8Array): number {
 
 /**
  * The partition of a key.
- * @example partitionOf(Buffer.from('foobar'), 10) // => 4
+ * @example partitionOf(Buffer.from('foobar'), 10) // => 6
  */
 export function partitionOf(key: Uint8Array, partitions: number): number {
   return (murmur2(key) & 0x7fffffff) % partitions
