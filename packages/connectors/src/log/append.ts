@@ -11,10 +11,15 @@ import { InvariantError, OperationalError } from 'millrace/connector'
 import { commitOffsets } from './groups.ts'
 import type { Argument, BatchToAppend, Result } from './protocol.ts'
 import type { Sql } from './statements.ts'
-import { unknownTopic } from './topics.ts'
+import { deletedTopic } from './topics.ts'
 
-/** A new producer, or the next epoch of the one with this transactional id. */
-export function openProducer(sql: Sql, transactionalId: string | undefined, now: number): Result<'openProducer'> {
+/**
+ * A new producer, or the next epoch of the one with this transactional id.
+ * @throws OperationalError `LOG_FENCED` when it is no longer `own` that has the id
+ */
+export function openProducer(sql: Sql, request: Argument<'openProducer'>, now: number): Result<'openProducer'> {
+  const { transactionalId, own } = request
+  if (transactionalId !== undefined && own !== undefined) checkEpoch(sql, own.producer, own.epoch)
   if (transactionalId !== undefined) {
     sql('UPDATE producer SET epoch = epoch + 1, used_at = ? WHERE transactional_id = ?').run(now, transactionalId)
     const found = sql('SELECT id AS producer, epoch FROM producer WHERE transactional_id = ?').get(transactionalId)
@@ -80,7 +85,7 @@ function appendBatch(sql: Sql, producer: number, batch: Omit<BatchToAppend, 'seq
   const place = sql(
     'UPDATE partition SET next = next + ?, bytes = bytes + ? WHERE id = ? AND topic > 0 RETURNING next',
   ).get(count, bytes.length, partition) as { next: number } | undefined
-  if (place === undefined) throw unknownTopic(`of partition ${partition}`)
+  if (place === undefined) throw deletedTopic(partition)
   const base = place.next - count
   sql('INSERT INTO batch (partition, base, span, size, appended_at, producer, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)').run(
     partition,

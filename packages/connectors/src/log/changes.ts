@@ -53,7 +53,14 @@ export class Changes {
   /** Wakes those for whom something is new. */
   look(): void {
     if (this.#waiting.size === 0) return
-    const version = this.#reader.version()
+    let version: number
+    try {
+      version = this.#reader.version()
+    } catch {
+      // Whoever waits finds out what is wrong by reading.
+      this.wakeAll()
+      return
+    }
     for (const waiter of [...this.#waiting]) {
       if (waiter.mark === version) continue
       this.#pauseMs = LOOK_MS_MIN

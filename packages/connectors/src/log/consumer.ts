@@ -46,6 +46,8 @@ interface Reading {
   readonly generation: number
   /** Offset of the next record to return. */
   position: number
+  /** The position at the last answered commit, or where reading began. */
+  committed: number
   /** Fetched and not yet returned. */
   buffered: LogRecord[]
   /** Where to fetch next. */
@@ -57,6 +59,7 @@ export class Consumer {
   skipped = 0
   readonly #log: LogParts
   readonly #options: ConsumerOptions
+  readonly #onClose: (consumer: Consumer) => void
   readonly #leaseMs: number
   readonly #revokeWithinMs: number
   readonly #reading = new Map<number, Reading>()
@@ -64,13 +67,16 @@ export class Consumer {
   #view: MemberView | undefined
   #forget: () => void = () => {}
   #isStarted = false
+  /** Partitions went away with records that were returned and not committed. */
+  #hasLost = false
   /** Records were returned since the last commit. */
   #isBehind = false
   #isClosed = false
   #turn = 0
 
-  constructor(log: LogParts, options: ConsumerOptions) {
+  constructor(log: LogParts, options: ConsumerOptions, onClose: (consumer: Consumer) => void) {
     this.#log = log
+    this.#onClose = onClose
     this.#options = options
     this.#leaseMs = positiveDurationMs(options.lease ?? '10s', 'lease')
     this.#revokeWithinMs = positiveDurationMs(options.revokeWithin ?? '30s', 'revokeWithin')
@@ -107,8 +113,11 @@ export class Consumer {
    */
   async commit(): Promise<void> {
     const commit = this.offsetsToCommit()
-    if (commit.offsets.length > 0) await this.#log.writer.request('commitOffsets', commit)
-    this.#isBehind = false
+    try {
+      if (commit.offsets.length > 0) await this.#log.writer.request('commitOffsets', commit)
+    } finally {
+      this.noteAnswered(commit)
+    }
   }
 
   /** Partitions this consumer reads. */
@@ -123,6 +132,7 @@ export class Consumer {
     const reading = [...this.#reading.values()].find((r) => r.topic === topic && r.partition === partition)
     if (reading === undefined) throw unknownPartition(topic, partition)
     reading.position = offset
+    reading.committed = offset
     reading.fetchAt = offset
     reading.buffered = []
   }
@@ -132,6 +142,7 @@ export class Consumer {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#forget()
+    this.#onClose(this)
     this.#log.changes.wakeAll()
     const member = this.#member
     const { group } = this.#options
@@ -141,9 +152,26 @@ export class Consumer {
     await this.#log.writer.request('leave', { group, member })
   }
 
-  /** For `producer.sendOffsets`. */
+  /** For a producer whose transaction held these offsets: committed or not, whoever asked was told. */
+  noteAnswered({ offsets }: OffsetCommit): void {
+    this.#isBehind = false
+    for (const { partition, next } of offsets) {
+      const reading = this.#reading.get(partition)
+      if (reading !== undefined) reading.committed = next
+    }
+  }
+
+  /** For `producer.sendOffsets`. @throws OperationalError `LOG_GENERATION` when records of lost partitions would be left out */
   offsetsToCommit(): OffsetCommit {
     const { group } = this.#options
+    if (this.#hasLost) {
+      this.#hasLost = false
+      throw new OperationalError(
+        'LOG_GENERATION',
+        `some of what poll() returned since the last commit is of partitions that went to other members of group "${group}" and are read again there. Nothing was committed; undo what was done with it, or commit in onRevoked.`,
+        { data: { group } },
+      )
+    }
     if (group === undefined)
       throw new UsageError('LOG_OPTION', 'a consumer without a group has no offsets to commit; give it { group }.')
     const offsets = [...this.#reading.values()].map(({ id, position, generation }) => ({
@@ -177,7 +205,7 @@ export class Consumer {
     const member = randomUUID()
     const { topics, strategy = 'range' } = this.#options
     for (const topic of topics) this.#log.reader.partitions(topic)
-    this.#reading.clear()
+    for (const id of [...this.#reading.keys()]) this.#drop(id)
     this.#forget = this.#log.writer.onMember(member, (view) => {
       this.#view = view
       if (view === undefined) this.#member = undefined
@@ -210,12 +238,12 @@ export class Consumer {
       if (revoked.length > 0) {
         const readings = revoked.flatMap((id) => this.#reading.get(id) ?? [])
         await this.#options.onRevoked?.(readings.map(({ topic, partition }) => ({ topic, partition })))
-        for (const id of revoked) this.#reading.delete(id)
+        for (const id of revoked) this.#drop(id)
         this.#view = await this.#log.writer.request('release', { group, member, partitions: revoked })
       }
       const owned = new Map((this.#view?.owned ?? []).map((each) => [each.partition, each]))
       for (const [id, { generation }] of this.#reading) {
-        if (owned.get(id)?.generation !== generation) this.#reading.delete(id)
+        if (owned.get(id)?.generation !== generation) this.#drop(id)
       }
       for (const { partition, topic, number, generation, committed } of owned.values()) {
         if (!this.#reading.has(partition) && this.#view?.revoked.includes(partition) !== true)
@@ -242,13 +270,28 @@ export class Consumer {
     this.#forget()
     this.#member = undefined
     this.#view = undefined
-    this.#reading.clear()
+    for (const id of [...this.#reading.keys()]) this.#drop(id)
+  }
+
+  #drop(id: number): void {
+    const reading = this.#reading.get(id)
+    if (reading !== undefined && reading.position > reading.committed) this.#hasLost = true
+    this.#reading.delete(id)
   }
 
   #add(id: number, topic: string, partition: number, generation: number, committed: number | undefined): void {
     const place = this.#log.reader.place(id)
     const position = committed ?? (this.#options.from === 'latest' ? place.next : place.first)
-    this.#reading.set(id, { id, topic, partition, generation, position, fetchAt: position, buffered: [] })
+    this.#reading.set(id, {
+      id,
+      topic,
+      partition,
+      generation,
+      position,
+      committed: position,
+      fetchAt: position,
+      buffered: [],
+    })
   }
 
   /** Up to `max` records, beginning with another partition each time. */

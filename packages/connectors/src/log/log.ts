@@ -62,6 +62,7 @@ export async function openLog(folder: string, options: LogOptions = {}): Promise
     open.add(made)
     return made
   }
+  const forget = (made: { close(): Promise<void> }): void => void open.delete(made)
   const checkOpen = (): void => {
     if (isClosed) {
       throw new OperationalError('LOG_CLOSED', `the log "${folder}" is closed; open it again.`, { data: { folder } })
@@ -72,16 +73,16 @@ export async function openLog(folder: string, options: LogOptions = {}): Promise
     admin: new LogAdmin(parts),
     async producer(producerOptions = {}) {
       checkOpen()
-      return keep(await openProducer(parts, producerOptions))
+      return keep(await openProducer(parts, producerOptions, forget))
     },
     async consumer(consumerOptions) {
       checkOpen()
-      return keep(new Consumer(parts, consumerOptions))
+      return keep(new Consumer(parts, consumerOptions, forget))
     },
     async close() {
       if (isClosed) return
       isClosed = true
-      for (const each of open) await each.close()
+      for (const each of [...open]) await each.close()
       await closeParts(parts)
     },
   }

@@ -69,21 +69,26 @@ interface Pending {
 
 interface Transaction {
   readonly pending: Pending[]
-  readonly commits: OffsetCommit[]
+  readonly commits: { readonly consumer: Consumer; readonly commit: OffsetCommit }[]
   bytes: number
 }
 
 /** @throws UsageError `LOG_NAME` */
-export async function openProducer(log: LogParts, options: ProducerOptions): Promise<Producer> {
+export async function openProducer(
+  log: LogParts,
+  options: ProducerOptions,
+  onClose: (producer: Producer) => void,
+): Promise<Producer> {
   const { transactionalId } = options
   if (transactionalId !== undefined) checkName('transactional id', transactionalId)
-  const identity = await log.writer.request('openProducer', { transactionalId })
-  return new Producer(log, transactionalId, identity)
+  const identity = await log.writer.request('openProducer', { transactionalId, own: undefined })
+  return new Producer(log, transactionalId, identity, onClose)
 }
 
 export class Producer {
   readonly #log: LogParts
   readonly #transactionalId: string | undefined
+  readonly #onClose: (producer: Producer) => void
   #identity: { readonly producer: number; readonly epoch: number }
   /** Partition id -> sequence of its next record. */
   #sequences = new Map<number, number>()
@@ -101,7 +106,9 @@ export class Producer {
     log: LogParts,
     transactionalId: string | undefined,
     identity: { readonly producer: number; readonly epoch: number },
+    onClose: (producer: Producer) => void,
   ) {
+    this.#onClose = onClose
     this.#log = log
     this.#transactionalId = transactionalId
     this.#identity = identity
@@ -154,7 +161,7 @@ export class Producer {
 
   /** The positions of a consumer's partitions become committed together with this transaction's records. */
   async sendOffsets(consumer: Consumer): Promise<void> {
-    this.#inTransaction().commits.push(consumer.offsetsToCommit())
+    this.#inTransaction().commits.push({ consumer, commit: consumer.offsetsToCommit() })
   }
 
   /**
@@ -165,15 +172,19 @@ export class Producer {
   async commit(): Promise<void> {
     const { pending, commits } = this.#inTransaction()
     try {
-      await this.#append(pending, commits)
+      await this.#append(
+        pending,
+        commits.map(({ commit }) => commit),
+      )
     } finally {
+      for (const { consumer, commit } of commits) consumer.noteAnswered(commit)
       this.#transaction = undefined
     }
   }
 
   /** Forgets the transaction's records and offsets. */
   async abort(): Promise<void> {
-    this.#inTransaction()
+    for (const { consumer, commit } of this.#inTransaction().commits) consumer.noteAnswered(commit)
     this.#transaction = undefined
   }
 
@@ -182,6 +193,7 @@ export class Producer {
     this.#isClosed = true
     this.#transaction = undefined
     await this.#running
+    this.#onClose(this)
   }
 
   #enqueue(pending: Pending): void {
@@ -223,6 +235,8 @@ export class Producer {
       } catch (thrown) {
         if (!(thrown instanceof OperationalError && thrown.retryable)) {
           this.#sequences = before
+          // A deleted topic may be made anew, with other partitions.
+          this.#topics.clear()
           throw thrown
         }
         if (Date.now() > until) {
@@ -284,7 +298,10 @@ export class Producer {
 
   /** After an append whose outcome stays unknown: a new epoch, whose sequences begin at 0. */
   async #reopen(): Promise<void> {
-    this.#identity = await this.#log.writer.request('openProducer', { transactionalId: this.#transactionalId })
+    this.#identity = await this.#log.writer.request('openProducer', {
+      transactionalId: this.#transactionalId,
+      own: this.#identity,
+    })
     this.#sequences.clear()
     this.#mustReopen = false
   }

@@ -61,7 +61,11 @@ export interface Requests {
   createTopic: [{ name: string; settings: TopicSettings; mayExist: boolean }, undefined]
   deleteTopic: [{ name: string }, undefined]
   deleteRecords: [{ partition: number; before: number }, { first: number; isDone: boolean }]
-  openProducer: [{ transactionalId: string | undefined }, { producer: number; epoch: number }]
+  /** `own`: what the producer was before; with a transactional id it must still be. */
+  openProducer: [
+    { transactionalId: string | undefined; own: { producer: number; epoch: number } | undefined },
+    { producer: number; epoch: number },
+  ]
   /** Offsets of the first records, in the order of the batches; -1 where a repeated batch is no longer known. */
   append: [
     { producer: number; epoch: number; batches: readonly BatchToAppend[]; commits: readonly OffsetCommit[] },

@@ -5,7 +5,7 @@ import { lastPublication } from './append.ts'
 import { decodeBatch, type StoredRecord } from './records.ts'
 import { isBusy, logError, openDatabase } from './sqlite.ts'
 import { type Sql, statements } from './statements.ts'
-import { unknownTopic } from './topics.ts'
+import { deletedTopic, unknownTopic } from './topics.ts'
 
 export interface PartitionPlace {
   readonly id: number
@@ -80,7 +80,7 @@ export class LogReader {
   /** @throws OperationalError `LOG_TOPIC_UNKNOWN` when its topic was deleted */
   place(id: number): { readonly first: number; readonly next: number } {
     const row = this.#read(() => this.#sql('SELECT first, next FROM partition WHERE id = ? AND topic > 0').get(id))
-    if (row === undefined) throw unknownTopic(`of partition ${id}`)
+    if (row === undefined) throw deletedTopic(id)
     return row as { first: number; next: number }
   }
 

@@ -36,7 +36,7 @@ export function deleteTopic(sql: Sql, name: string): undefined {
 export function deleteRecords(sql: Sql, partition: number, before: number): { first: number; isDone: boolean } {
   sql('UPDATE partition SET first = max(first, min(?, next)) WHERE id = ?').run(before, partition)
   const found = sql('SELECT first FROM partition WHERE id = ?').get(partition) as { first: number } | undefined
-  if (found === undefined) throw unknownTopic(`of partition ${partition}`)
+  if (found === undefined) throw deletedTopic(partition)
   return { first: found.first, isDone: removeHidden(sql, partition, found.first) }
 }
 
@@ -49,6 +49,15 @@ export function removeHidden(sql: Sql, partition: number, first: number): boolea
   const bytes = batches.reduce((sum, { size }) => sum + size, 0)
   if (bytes > 0) sql('UPDATE partition SET bytes = bytes - ? WHERE id = ?').run(bytes, partition)
   return batches.length < DELETES_MAX
+}
+
+/** The topic of a partition is gone. */
+export function deletedTopic(partition: number): OperationalError {
+  return new OperationalError(
+    'LOG_TOPIC_UNKNOWN',
+    `the topic of partition ${partition} was deleted. Nothing was changed; open what writes or reads it again if there is a new one.`,
+    { data: { partition } },
+  )
 }
 
 export function unknownTopic(name: string): OperationalError {
