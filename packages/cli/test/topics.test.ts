@@ -61,6 +61,8 @@ describe('millrace topics', () => {
     expect((await topics('reset', 'orders', '--records')).stdout).toContain('removed 3 records')
     const { topics: listed } = JSON.parse((await topics('list', '--json')).stdout)
     expect(listed[0].partitions[0]).toMatchObject({ first: 3, next: 3 })
+    await topics('delete', 'orders')
+    expect(JSON.parse((await topics('list', '--json')).stdout)).toEqual({ topics: [] })
   })
 
   test('a bad line says which one it is and what was kept', async () => {

@@ -97,6 +97,15 @@ export function topicsCommand(io: Io, exit: Exit): Command {
       withLog(options.log, io, true, async (log) => exit(await tail(log, topic, options, io))),
     )
 
+  add('delete', 'remove a topic, its records, and what groups and flows remember of it')
+    .argument('<topic>')
+    .action((topic: string, options: WithLog) =>
+      withLog(options.log, io, true, async (log) => {
+        await log.admin.deleteTopic(topic)
+        io.stdout.write(`removed topic ${topic}\n`)
+      }),
+    )
+
   add('reset', "set where a group goes on, or remove a topic's records")
     .argument('<topic>')
     .option('--group <name>', 'the group, which must have no members now')

@@ -11,7 +11,7 @@ import { InvariantError, OperationalError } from 'millrace/connector'
 import { commitOffsets } from './groups.ts'
 import type { Argument, BatchToAppend, Result } from './protocol.ts'
 import type { Sql } from './statements.ts'
-import { deletedTopic } from './topics.ts'
+import { deletedTopic, topicId } from './topics.ts'
 
 /**
  * A new producer, or the next epoch of the one with this transactional id.
@@ -108,9 +108,10 @@ const PUBLICATIONS_MAX = 10_000
  */
 export function publish(sql: Sql, request: Argument<'publish'>, now: number): Result<'publish'> {
   const { sink, from, to, digest, batches } = request
-  const known = sql('SELECT digest FROM publication WHERE sink = ? AND sequence = ?').get(sink, to)
+  const topic = topicId(sql, request.topic)
+  const known = sql('SELECT digest FROM publication WHERE topic = ? AND sink = ? AND sequence = ?').get(topic, sink, to)
   if (known?.digest === digest) return 'known'
-  const newest = lastPublication(sql, sink)
+  const newest = lastPublication(sql, topic, sink)
   if (newest < from) {
     throw new OperationalError(
       'LOG_SINK_BEHIND',
@@ -119,17 +120,18 @@ export function publish(sql: Sql, request: Argument<'publish'>, now: number): Re
     )
   }
   for (const batch of batches) appendBatch(sql, 0, batch, now)
-  sql('DELETE FROM publication WHERE sink = ? AND (sequence > ? OR sequence <= ?)').run(
+  sql('DELETE FROM publication WHERE topic = ? AND sink = ? AND (sequence > ? OR sequence <= ?)').run(
+    topic,
     sink,
     from,
     to - PUBLICATIONS_MAX,
   )
-  sql('INSERT INTO publication (sink, sequence, digest) VALUES (?, ?, ?)').run(sink, to, digest)
+  sql('INSERT INTO publication (topic, sink, sequence, digest) VALUES (?, ?, ?, ?)').run(topic, sink, to, digest)
   return newest > from ? 'diverged' : 'appended'
 }
 
 /** Sequence of the newest publication of a sink, 0 when there is none. */
-export function lastPublication(sql: Sql, sink: string): number {
-  const found = sql('SELECT max(sequence) AS newest FROM publication WHERE sink = ?').get(sink)
+export function lastPublication(sql: Sql, topic: number, sink: string): number {
+  const found = sql('SELECT max(sequence) AS newest FROM publication WHERE topic = ? AND sink = ?').get(topic, sink)
   return (found?.newest as number | null) ?? 0
 }

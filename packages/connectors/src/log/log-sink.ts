@@ -112,13 +112,13 @@ export class TopicCommitter implements SinkCommitter {
   /** @throws OperationalError `LOG_SINK_EXISTS`, `LOG_SINK_BEHIND`, `LOG_SINK_STATE` */
   restore(state: Position | undefined): void {
     const { topic, existing } = this.#settings
-    const newest = this.#log.reader.lastPublication(this.#sink)
+    const newest = this.#log.reader.lastPublication(topic, this.#sink)
     if (state === undefined) {
       this.#before = newest
       if (newest === 0 || existing === 'append') return
       throw new OperationalError(
         'LOG_SINK_EXISTS',
-        `sink "${this.#sink}" has published ${newest} times to topic "${topic}", under state that is gone: what is computed anew would be there twice. Nothing was changed. Bring back the state, delete the topic and the log's folder, or give the sink { existing: 'append' }.`,
+        `sink "${this.#sink}" has published ${newest} times to topic "${topic}", under state that is gone: what is computed anew would be there twice. Nothing was changed. Bring back the state, remove the results (millrace topics delete ${topic}), or give the sink { existing: 'append' }.`,
         { step: this.#ctx.step, data: { topic, published: newest } },
       )
     }
@@ -146,6 +146,7 @@ export class TopicCommitter implements SinkCommitter {
     const bytes = await gather(staged, this.#settings.topic)
     const digest = createHash('sha256').update(bytes).digest('base64')
     const result = await this.#log.writer.request('publish', {
+      topic: this.#settings.topic,
       sink: this.#sink,
       from: before,
       to: sequence,

@@ -82,6 +82,12 @@ describe('a topic as a sink', () => {
     expect(() => second?.restore(undefined)).toThrow('has published 1 times')
     expect(() => second?.restore({ sequence: 2 })).toThrow('but 2 were committed')
     await second?.close()
+    const log = await openLog(folder.path)
+    await log.admin.deleteTopic('out')
+    const third = await logTopic<number>(options).committer?.(ctx)
+    third?.restore(undefined)
+    await third?.close()
+    await log.close()
     await expect(logTopic({ ...options, partitions: 3 }).committer?.(ctx)).rejects.toMatchObject({
       code: 'LOG_PARTITIONS',
     })

@@ -72,7 +72,14 @@ export interface Requests {
     readonly number[],
   ]
   publish: [
-    { sink: string; from: number; to: number; digest: string; batches: readonly Omit<BatchToAppend, 'sequence'>[] },
+    {
+      topic: string
+      sink: string
+      from: number
+      to: number
+      digest: string
+      batches: readonly Omit<BatchToAppend, 'sequence'>[]
+    },
     'appended' | 'known' | 'diverged',
   ]
   join: [

@@ -5,7 +5,7 @@ import { lastPublication } from './append.ts'
 import { decodeBatch, type StoredRecord } from './records.ts'
 import { isBusy, logError, openDatabase } from './sqlite.ts'
 import { type Sql, statements } from './statements.ts'
-import { deletedTopic, unknownTopic } from './topics.ts'
+import { deletedTopic, topicId, unknownTopic } from './topics.ts'
 
 export interface PartitionPlace {
   readonly id: number
@@ -142,8 +142,9 @@ export class LogReader {
     return (row?.generation as number | undefined) ?? 0
   }
 
-  lastPublication(sink: string): number {
-    return this.#read(() => lastPublication(this.#sql, sink))
+  /** Number of times a flow's sink has published to a topic. */
+  lastPublication(topic: string, sink: string): number {
+    return this.#read(() => lastPublication(this.#sql, topicId(this.#sql, topic), sink))
   }
 
   close(): void {

@@ -44,9 +44,10 @@ CREATE TABLE assignment (
 CREATE TABLE committed (
   name TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (name, partition)
 ) WITHOUT ROWID;
--- What the sinks of flows have appended.
+-- What the sinks of flows have appended to a topic.
 CREATE TABLE publication (
-  sink TEXT NOT NULL, sequence INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (sink, sequence)
+  topic INTEGER NOT NULL, sink TEXT NOT NULL, sequence INTEGER NOT NULL, digest TEXT NOT NULL,
+  PRIMARY KEY (topic, sink, sequence)
 ) WITHOUT ROWID;
 CREATE TABLE upkeep (id INTEGER PRIMARY KEY, until REAL NOT NULL);
 `

@@ -22,12 +22,19 @@ export function createTopic(sql: Sql, name: string, settings: TopicSettings, may
     sql('INSERT INTO partition (topic, number) VALUES (?, ?)').run(topic, number)
 }
 
+/** @throws OperationalError `LOG_TOPIC_UNKNOWN` */
+export function topicId(sql: Sql, name: string): number {
+  const found = sql('SELECT id FROM topic WHERE name = ?').get(name)
+  if (found === undefined) throw unknownTopic(name)
+  return found.id as number
+}
+
 /** Its records go later, in small steps: a partition without a topic has a negative one. @throws `LOG_TOPIC_UNKNOWN` */
 export function deleteTopic(sql: Sql, name: string): undefined {
-  const found = sql('SELECT id FROM topic WHERE name = ?').get(name) as { id: number } | undefined
-  if (found === undefined) throw unknownTopic(name)
+  const found = { id: topicId(sql, name) }
   for (const table of ['committed', 'assignment', 'sequence'])
     sql(`DELETE FROM ${table} WHERE partition IN (SELECT id FROM partition WHERE topic = ?)`).run(found.id)
+  sql('DELETE FROM publication WHERE topic = ?').run(found.id)
   sql('UPDATE partition SET topic = -id WHERE topic = ?').run(found.id)
   sql('DELETE FROM topic WHERE id = ?').run(found.id)
 }
