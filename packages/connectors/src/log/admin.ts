@@ -1,64 +1,26 @@
-/** What can be asked of a log and changed in it besides records: topics, groups. */
-import { type Duration, positiveDurationMs, UsageError } from 'millrace/connector'
+/** Topics and groups: asks the reader, has the writer change them. */
+import { positiveDurationMs, UsageError } from 'millrace/connector'
+import type { GroupOffset, LogAdmin, TopicDescription, TopicOptions } from './client.ts'
 import type { LogParts } from './log.ts'
 import { checkName, wholeNumber } from './names.ts'
 
-export interface TopicOptions {
-  /** Default 1. Fixed for the life of the topic. */
-  readonly partitions?: number
-  /** How long records stay after they were appended, whatever their timestamps say. Default '7d', for compacted topics 'forever'. */
-  readonly retention?: Duration | 'forever'
-  /** Bytes a partition may hold; the oldest records go first. Default: no limit. */
-  readonly retentionBytes?: number
-  /** Only the newest record of each key stays. Default false. */
-  readonly compact?: boolean
-  /** How long the tombstone of a key stays in a compacted topic, for readers to see it. Default '24h'. */
-  readonly tombstones?: Duration
-}
-
-export interface TopicDescription {
-  readonly name: string
-  readonly retentionMs: number | null
-  readonly retentionBytes: number | null
-  readonly compact: boolean
-  readonly partitions: readonly {
-    readonly partition: number
-    /** Offset of the first record that is left. */
-    readonly first: number
-    /** Offset of the next record to come. */
-    readonly next: number
-    readonly bytes: number
-  }[]
-}
-
-export interface GroupOffset {
-  readonly topic: string
-  readonly partition: number
-  /** Offset of the next record the group reads. */
-  readonly committed: number
-  readonly lag: number
-}
-
 const PARTITIONS_MAX = 1024
 
-export class LogAdmin {
+export class Admin implements LogAdmin {
   readonly #log: LogParts
 
   constructor(log: LogParts) {
     this.#log = log
   }
 
-  /** @throws UsageError `LOG_TOPIC_EXISTS`, `LOG_NAME`, `LOG_OPTION`, `DURATION` */
   async createTopic(name: string, options: TopicOptions = {}): Promise<void> {
     await this.#create(name, options, false)
   }
 
-  /** Makes the topic when there is none; one that exists stays as it is. */
   async ensureTopic(name: string, options: TopicOptions = {}): Promise<void> {
     if (!this.#log.reader.topics().some((topic) => topic.name === name)) await this.#create(name, options, true)
   }
 
-  /** Removes a topic, its records and what groups have committed for it. @throws OperationalError `LOG_TOPIC_UNKNOWN` */
   async deleteTopic(name: string): Promise<void> {
     await this.#log.writer.request('deleteTopic', { name })
   }
@@ -67,7 +29,6 @@ export class LogAdmin {
     return this.#log.reader.topics().map((topic) => topic.name)
   }
 
-  /** @throws OperationalError `LOG_TOPIC_UNKNOWN` */
   async describe(name: string): Promise<TopicDescription> {
     const { reader } = this.#log
     const partitions = reader.partitions(name).map(({ id: _, ...place }) => place)
@@ -76,7 +37,6 @@ export class LogAdmin {
     return { ...topic, partitions }
   }
 
-  /** Removes the records of a partition before an offset. Resolves to the offset of the first one that is left. */
   async deleteRecords(topic: string, partition: number, before: number): Promise<number> {
     wholeNumber('before', before, 0, Number.MAX_SAFE_INTEGER)
     const id = this.#partition(topic, partition)
@@ -90,7 +50,6 @@ export class LogAdmin {
     return this.#log.reader.groups()
   }
 
-  /** What a group has committed. */
   async offsets(group: string): Promise<GroupOffset[]> {
     return this.#log.reader.committed(group).map(({ topic, partition, committed, next }) => ({
       topic,
@@ -100,10 +59,6 @@ export class LogAdmin {
     }))
   }
 
-  /**
-   * Sets where a group goes on in a topic. Refused while the group has members.
-   * @throws OperationalError `LOG_GROUP_ACTIVE`, `LOG_TOPIC_UNKNOWN`
-   */
   async resetOffsets(group: string, topic: string, to: 'earliest' | 'latest' | number): Promise<void> {
     checkName('group', group)
     const offsets = this.#log.reader.partitions(topic).map(({ id, first, next }) => {

@@ -6,38 +6,13 @@
  *  C2  A member lets go of a partition in `poll` only, when everything returned before it has been dealt with.
  */
 import { randomUUID } from 'node:crypto'
-import { type Duration, durationMs, OperationalError, positiveDurationMs, UsageError } from 'millrace/connector'
+import { durationMs, OperationalError, positiveDurationMs, UsageError } from 'millrace/connector'
 import { unknownPartition } from './admin.ts'
+import type { Consumer, ConsumerOptions, PollOptions } from './client.ts'
 import type { LogParts } from './log.ts'
 import { checkName, wholeNumber } from './names.ts'
-import type { MemberView, OffsetCommit, Strategy } from './protocol.ts'
+import type { MemberView, OffsetCommit } from './protocol.ts'
 import type { LogRecord } from './records.ts'
-
-export interface ConsumerOptions {
-  readonly topics: readonly string[]
-  /** Shares the topics' partitions with the group's other members, and remembers what was committed. */
-  readonly group?: string
-  /** Where to begin in a partition without a committed offset. Default 'earliest'. */
-  readonly from?: 'earliest' | 'latest'
-  /** A member that was not heard of for this long has died. Default '10s'. */
-  readonly lease?: Duration
-  /** How long a member may take to let go of a partition that another one shall read. Default '30s'. */
-  readonly revokeWithin?: Duration
-  /** Default 'range'. */
-  readonly strategy?: Strategy
-  /** Commits, at the beginning of each `poll`, what the one before it returned. Default false: call `commit`. */
-  readonly autoCommit?: boolean
-  /** Called in `poll` before partitions go to another member: the last moment to commit what was read from them. */
-  readonly onRevoked?: (partitions: readonly { topic: string; partition: number }[]) => Promise<void> | void
-}
-
-export interface PollOptions {
-  /** Default 500. */
-  readonly maxRecords?: number
-  /** How long to wait for a first record. Default '1s'; '0ms' looks once. */
-  readonly wait?: Duration
-  readonly signal?: AbortSignal
-}
 
 interface Reading {
   readonly id: number
@@ -54,12 +29,11 @@ interface Reading {
   fetchAt: number
 }
 
-export class Consumer {
-  /** Records that retention removed before they were read. */
+export class LogConsumer implements Consumer {
   skipped = 0
   readonly #log: LogParts
   readonly #options: ConsumerOptions
-  readonly #onClose: (consumer: Consumer) => void
+  readonly #onClose: (consumer: LogConsumer) => void
   readonly #leaseMs: number
   readonly #revokeWithinMs: number
   readonly #reading = new Map<number, Reading>()
@@ -74,7 +48,7 @@ export class Consumer {
   #isClosed = false
   #turn = 0
 
-  constructor(log: LogParts, options: ConsumerOptions, onClose: (consumer: Consumer) => void) {
+  constructor(log: LogParts, options: ConsumerOptions, onClose: (consumer: LogConsumer) => void) {
     this.#log = log
     this.#onClose = onClose
     this.#options = options
@@ -84,11 +58,6 @@ export class Consumer {
     if (options.topics.length === 0) throw new UsageError('LOG_OPTION', 'a consumer needs one topic or more.')
   }
 
-  /**
-   * The next records, in order per partition; empty when none came in time. In a group, also where partitions are taken
-   * over and let go of.
-   * @throws OperationalError `LOG_TOPIC_UNKNOWN`, `LOG_DAMAGED`, `LOG_DISK`, `LOG_CLOSED`
-   */
   async poll(options: PollOptions = {}): Promise<LogRecord[]> {
     const maxRecords = wholeNumber('maxRecords', options.maxRecords ?? 500, 1, 1_000_000)
     const until = Date.now() + durationMs(options.wait ?? '1s', 'wait')
@@ -107,10 +76,6 @@ export class Consumer {
     }
   }
 
-  /**
-   * The group goes on behind what `poll` has returned so far.
-   * @throws OperationalError `LOG_GENERATION`, `LOG_MEMBER_UNKNOWN`: others read these partitions now; UsageError without a group
-   */
   async commit(): Promise<void> {
     const commit = this.offsetsToCommit()
     try {
@@ -120,12 +85,10 @@ export class Consumer {
     }
   }
 
-  /** Partitions this consumer reads. */
   assignment(): { readonly topic: string; readonly partition: number; readonly position: number }[] {
     return [...this.#reading.values()].map(({ topic, partition, position }) => ({ topic, partition, position }))
   }
 
-  /** Goes on at another offset. @throws UsageError `LOG_PARTITION_UNKNOWN` when this consumer does not read the partition */
   async seek(topic: string, partition: number, offset: number): Promise<void> {
     wholeNumber('offset', offset, 0, Number.MAX_SAFE_INTEGER)
     if (this.#options.group === undefined) this.#start()
@@ -137,7 +100,6 @@ export class Consumer {
     reading.buffered = []
   }
 
-  /** Leaves the group; what was not committed is read again by others. */
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true

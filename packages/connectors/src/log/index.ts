@@ -1,11 +1,22 @@
 /** The embedded log: topics, partitions, groups and transactions in a folder: `@millrace/connectors/log`. */
-export type { GroupOffset, LogAdmin, TopicDescription, TopicOptions } from './admin.ts'
-export type { Consumer, ConsumerOptions, PollOptions } from './consumer.ts'
+export type {
+  Consumer,
+  ConsumerOptions,
+  GroupOffset,
+  Log,
+  LogAdmin,
+  PollOptions,
+  Producer,
+  ProducerOptions,
+  RecordToSend,
+  SentRecord,
+  TopicDescription,
+  TopicOptions,
+} from './client.ts'
 export type { EncodedRecord, FormatName, RecordFormat } from './formats.ts'
-export { type Log, type LogOptions, openLog } from './log.ts'
+export { type LogOptions, openLog } from './log.ts'
 export type { TopicSinkState } from './log-sink.ts'
 export { type LogTopicOptions, logTopic, type TopicConnector } from './log-topic.ts'
 export { murmur2, partitionOf } from './murmur2.ts'
-export type { Producer, ProducerOptions, RecordToSend, SentRecord } from './producer.ts'
 export type { Strategy } from './protocol.ts'
 export type { LogHeader, LogRecord } from './records.ts'

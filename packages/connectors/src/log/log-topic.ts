@@ -9,7 +9,7 @@ import {
   UsageError,
 } from 'millrace/connector'
 import { checkSchema, type StandardSchema } from '../file/standard-schema.ts'
-import { LogAdmin } from './admin.ts'
+import { Admin } from './admin.ts'
 import { type FormatName, formatOf, type RecordFormat } from './formats.ts'
 import { holdParts, type LogParts } from './log.ts'
 import { TopicCommitter, TopicWriter } from './log-sink.ts'
@@ -120,7 +120,7 @@ async function ensure(
   partitions: number | undefined,
   step: string | undefined,
 ): Promise<void> {
-  await new LogAdmin(log).ensureTopic(topic, { partitions: partitions ?? 1 })
+  await new Admin(log).ensureTopic(topic, { partitions: partitions ?? 1 })
   const found = log.reader.partitions(topic).length
   if (partitions === undefined || found === partitions) return
   throw new UsageError(

@@ -2,12 +2,13 @@
 import { closeSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { type Duration, OperationalError, positiveDurationMs } from 'millrace/connector'
-import { LogAdmin } from './admin.ts'
+import { Admin } from './admin.ts'
 import { Changes } from './changes.ts'
-import { Consumer, type ConsumerOptions } from './consumer.ts'
+import type { Log } from './client.ts'
+import { LogConsumer } from './consumer.ts'
 import { prepareFolder } from './folder.ts'
 import { bellFile, wholeNumber } from './names.ts'
-import { openProducer, type Producer, type ProducerOptions } from './producer.ts'
+import { openProducer } from './producer.ts'
 import { LogReader } from './reader.ts'
 import { prepare } from './schema.ts'
 import { type Writer, writerOf } from './writer.ts'
@@ -28,17 +29,6 @@ export interface LogParts {
   readonly reader: LogReader
   readonly writer: Writer
   readonly changes: Changes
-}
-
-export interface Log {
-  readonly folder: string
-  readonly admin: LogAdmin
-  /** @throws UsageError `LOG_NAME`, `LOG_OPTION`; OperationalError as `openLog` */
-  producer(options?: ProducerOptions): Promise<Producer>
-  /** @throws UsageError `LOG_NAME`, `LOG_OPTION`, `DURATION` */
-  consumer(options: ConsumerOptions): Promise<Consumer>
-  /** Closes producers and consumers, too. */
-  close(): Promise<void>
 }
 
 /**
@@ -70,14 +60,14 @@ export async function openLog(folder: string, options: LogOptions = {}): Promise
   }
   return {
     folder: parts.folder,
-    admin: new LogAdmin(parts),
+    admin: new Admin(parts),
     async producer(producerOptions = {}) {
       checkOpen()
       return keep(await openProducer(parts, producerOptions, forget))
     },
     async consumer(consumerOptions) {
       checkOpen()
-      return keep(new Consumer(parts, consumerOptions, forget))
+      return keep(new LogConsumer(parts, consumerOptions, forget))
     },
     async close() {
       if (isClosed) return

@@ -10,37 +10,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OperationalError, UsageError } from 'millrace/connector'
 import { unknownPartition } from './admin.ts'
-import type { Consumer } from './consumer.ts'
+import type { Consumer, Producer, ProducerOptions, RecordToSend, SentRecord } from './client.ts'
+import { LogConsumer } from './consumer.ts'
 import type { LogParts } from './log.ts'
 import { partitionOf } from './murmur2.ts'
 import { checkName } from './names.ts'
 import type { BatchToAppend, OffsetCommit } from './protocol.ts'
 import { encodeBatch, type LogHeader, type RecordContent, recordBytes } from './records.ts'
-
-export interface ProducerOptions {
-  /** Gives transactions. A later producer with the same id fences this one, also in another process. */
-  readonly transactionalId?: string
-}
-
-export interface RecordToSend {
-  readonly topic: string
-  /** Records with equal keys lie in one partition, in order. Without a key they are spread. */
-  readonly key?: string | Uint8Array | null
-  /** Null is a tombstone. */
-  readonly value: string | Uint8Array | null
-  readonly headers?: Readonly<Record<string, string | Uint8Array>>
-  /** Milliseconds since the epoch. Default: now. */
-  readonly timestamp?: number
-  /** Default: by the key, as Kafka's clients do (murmur2). */
-  readonly partition?: number
-}
-
-export interface SentRecord {
-  readonly topic: string
-  readonly partition: number
-  /** Undefined in a transaction, where it is known only after the commit. */
-  readonly offset: number | undefined
-}
 
 /** Records in one row of the file: a reader decodes it whole. */
 const BATCH_BYTES = 1024 * 1024
@@ -69,7 +45,7 @@ interface Pending {
 
 interface Transaction {
   readonly pending: Pending[]
-  readonly commits: { readonly consumer: Consumer; readonly commit: OffsetCommit }[]
+  readonly commits: { readonly consumer: LogConsumer; readonly commit: OffsetCommit }[]
   bytes: number
 }
 
@@ -77,18 +53,18 @@ interface Transaction {
 export async function openProducer(
   log: LogParts,
   options: ProducerOptions,
-  onClose: (producer: Producer) => void,
-): Promise<Producer> {
+  onClose: (producer: LogProducer) => void,
+): Promise<LogProducer> {
   const { transactionalId } = options
   if (transactionalId !== undefined) checkName('transactional id', transactionalId)
   const identity = await log.writer.request('openProducer', { transactionalId, own: undefined })
-  return new Producer(log, transactionalId, identity, onClose)
+  return new LogProducer(log, transactionalId, identity, onClose)
 }
 
-export class Producer {
+export class LogProducer implements Producer {
   readonly #log: LogParts
   readonly #transactionalId: string | undefined
-  readonly #onClose: (producer: Producer) => void
+  readonly #onClose: (producer: LogProducer) => void
   #identity: { readonly producer: number; readonly epoch: number }
   /** Partition id -> sequence of its next record. */
   #sequences = new Map<number, number>()
@@ -106,7 +82,7 @@ export class Producer {
     log: LogParts,
     transactionalId: string | undefined,
     identity: { readonly producer: number; readonly epoch: number },
-    onClose: (producer: Producer) => void,
+    onClose: (producer: LogProducer) => void,
   ) {
     this.#onClose = onClose
     this.#log = log
@@ -114,11 +90,6 @@ export class Producer {
     this.#identity = identity
   }
 
-  /**
-   * Appends records, in order per partition. Resolves when they are on the disk; in a transaction, when it has taken them.
-   * @throws OperationalError `LOG_TOPIC_UNKNOWN`, `LOG_FENCED`, `LOG_DISK`, `LOG_BUSY`, `LOG_TRANSACTION_LARGE`
-   * @throws UsageError `LOG_RECORD`, `LOG_PARTITION_UNKNOWN`, `LOG_TRANSACTION`
-   */
   async send(records: RecordToSend | readonly RecordToSend[]): Promise<SentRecord[]> {
     const list: readonly RecordToSend[] = 'topic' in records ? [records] : records
     this.#checkOpen()
@@ -150,7 +121,6 @@ export class Producer {
     )
   }
 
-  /** @throws UsageError `LOG_TRANSACTION` without a transactional id, or in a transaction */
   async begin(): Promise<void> {
     this.#checkOpen()
     if (this.#transactionalId === undefined) throw misuse('transactions need a producer with a transactionalId')
@@ -159,16 +129,11 @@ export class Producer {
     this.#transaction = { pending: [], bytes: 0, commits: [] }
   }
 
-  /** The positions of a consumer's partitions become committed together with this transaction's records. */
   async sendOffsets(consumer: Consumer): Promise<void> {
+    if (!(consumer instanceof LogConsumer)) throw misuse('sendOffsets takes a consumer of this log')
     this.#inTransaction().commits.push({ consumer, commit: consumer.offsetsToCommit() })
   }
 
-  /**
-   * Makes the transaction's records and offsets visible, all at once. When it fails nothing of it is visible, unless
-   * the error is retryable: then it is unknown, and reading the group's offsets tells.
-   * @throws OperationalError `LOG_FENCED`, `LOG_GENERATION`, `LOG_MEMBER_UNKNOWN`, `LOG_TOPIC_UNKNOWN`, `LOG_DISK`
-   */
   async commit(): Promise<void> {
     const { pending, commits } = this.#inTransaction()
     try {
@@ -182,13 +147,11 @@ export class Producer {
     }
   }
 
-  /** Forgets the transaction's records and offsets. */
   async abort(): Promise<void> {
     for (const { consumer, commit } of this.#inTransaction().commits) consumer.noteAnswered(commit)
     this.#transaction = undefined
   }
 
-  /** Waits for what was sent. A transaction that has begun is aborted. */
   async close(): Promise<void> {
     this.#isClosed = true
     this.#transaction = undefined
