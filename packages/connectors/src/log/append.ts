@@ -19,7 +19,7 @@ import { deletedTopic, topicId } from './topics.ts'
  */
 export function openProducer(sql: Sql, request: Argument<'openProducer'>, now: number): Result<'openProducer'> {
   const { transactionalId, own } = request
-  if (transactionalId !== undefined && own !== undefined) checkEpoch(sql, own.producer, own.epoch)
+  if (transactionalId !== undefined && own !== undefined) checkEpoch(sql, own.producer, own.epoch, now)
   if (transactionalId !== undefined) {
     sql('UPDATE producer SET epoch = epoch + 1, used_at = ? WHERE transactional_id = ?').run(now, transactionalId)
     const found = sql('SELECT id AS producer, epoch FROM producer WHERE transactional_id = ?').get(transactionalId)
@@ -32,17 +32,23 @@ export function openProducer(sql: Sql, request: Argument<'openProducer'>, now: n
 /** @throws OperationalError `LOG_FENCED`, `LOG_TOPIC_UNKNOWN`, `LOG_GENERATION`; InvariantError `LOG_SEQUENCE` */
 export function append(sql: Sql, request: Argument<'append'>, now: number): number[] {
   const { producer, epoch, batches, commits } = request
-  checkEpoch(sql, producer, epoch)
+  checkEpoch(sql, producer, epoch, now)
   const bases = batches.map((batch) => appendOnce(sql, producer, epoch, batch, now))
   for (const commit of commits) commitOffsets(sql, commit, now)
   return bases
 }
 
-function checkEpoch(sql: Sql, producer: number, epoch: number): void {
-  const found = sql('SELECT epoch, transactional_id AS name FROM producer WHERE id = ?').get(producer) as
-    | { epoch: number; name: string | null }
+/** Upkeep forgets producers that were not used for days; noting the use once an hour is enough. */
+const USE_NOTED_MS = 3_600_000
+
+function checkEpoch(sql: Sql, producer: number, epoch: number, now: number): void {
+  const found = sql('SELECT epoch, transactional_id AS name, used_at FROM producer WHERE id = ?').get(producer) as
+    | { epoch: number; name: string | null; used_at: number }
     | undefined
-  if (found?.epoch === epoch) return
+  if (found?.epoch === epoch) {
+    if (found.used_at < now - USE_NOTED_MS) sql('UPDATE producer SET used_at = ? WHERE id = ?').run(now, producer)
+    return
+  }
   const who = found?.name === undefined || found.name === null ? `${producer}` : `"${found.name}"`
   throw new OperationalError(
     'LOG_FENCED',
@@ -63,6 +69,9 @@ function appendOnce(sql: Sql, producer: number, epoch: number, batch: BatchToApp
   const end = batch.sequence + batch.count - 1
   if (last !== undefined && end < expected) return last.first === batch.sequence ? last.base : -1
   if (batch.sequence !== expected) {
+    // With a topic goes what is known of its producers.
+    if (sql('SELECT 1 FROM partition WHERE id = ? AND topic > 0').get(batch.partition) === undefined)
+      throw deletedTopic(batch.partition)
     throw new InvariantError(
       'LOG_SEQUENCE',
       `producer ${producer} appends sequence ${batch.sequence} to partition ${batch.partition} where ${expected} comes next: a batch before it is missing. Nothing was stored.`,

@@ -23,6 +23,14 @@ interface BatchRow {
   readonly bytes: Uint8Array
 }
 
+interface Sizes {
+  readonly first: number
+  readonly compacted: number
+  readonly bytes: number
+  /** Bytes that came since the last compaction. */
+  readonly dirty: number
+}
+
 /** `tombstonesBefore`: tombstones older than this event time go, too. */
 export async function compactPartition(
   sql: Sql,
@@ -30,12 +38,8 @@ export async function compactPartition(
   partition: number,
   tombstonesBefore: number,
 ): Promise<void> {
-  const sizes = sql(
-    `SELECT p.first, p.compacted, p.bytes,
-       (SELECT coalesce(sum(size), 0) FROM batch b WHERE b.partition = p.id AND b.base >= p.compacted) AS dirty
-     FROM partition p WHERE id = ?`,
-  ).get(partition) as { first: number; compacted: number; bytes: number; dirty: number } | undefined
-  if (sizes === undefined || sizes.dirty === 0 || sizes.dirty < sizes.bytes * DIRTY_SHARE) return
+  const sizes = sizesOf(sql, partition)
+  if (sizes === undefined || !isWorthIt(sizes)) return
   const newest = new Map<string, number>()
   let end = sizes.compacted
   await eachBatch(sql, step, partition, sizes.compacted, Number.MAX_SAFE_INTEGER, (batch) => {
@@ -50,6 +54,22 @@ export async function compactPartition(
     return true
   })
   await step(() => sql('UPDATE partition SET compacted = ? WHERE id = ?').run(end, partition))
+}
+
+/** Is enough of a partition new since the last time? */
+export function isDirty(sql: Sql, partition: number): boolean {
+  const sizes = sizesOf(sql, partition)
+  return sizes !== undefined && isWorthIt(sizes)
+}
+
+const isWorthIt = ({ dirty, bytes }: Sizes): boolean => dirty > 0 && dirty >= bytes * DIRTY_SHARE
+
+function sizesOf(sql: Sql, partition: number): Sizes | undefined {
+  return sql(
+    `SELECT p.first, p.compacted, p.bytes,
+       (SELECT coalesce(sum(size), 0) FROM batch b WHERE b.partition = p.id AND b.base >= p.compacted) AS dirty
+     FROM partition p WHERE id = ?`,
+  ).get(partition) as Sizes | undefined
 }
 
 function rewrite(

@@ -198,6 +198,11 @@ export class LogProducer implements Producer {
       } catch (thrown) {
         if (!(thrown instanceof OperationalError && thrown.retryable)) {
           this.#sequences = before
+          if (this.#transactionalId === undefined && (thrown as { code?: string }).code === 'LOG_FENCED') {
+            // Nobody else has this id: it was not used for so long that the log has forgotten it.
+            this.#mustReopen = true
+            return this.#append(pending, commits)
+          }
           // A deleted topic may be made anew, with other partitions.
           this.#topics.clear()
           throw thrown
