@@ -13,20 +13,7 @@ export interface ThreadOptions {
 }
 
 /** What a worker thread is started with; crosses by structured clone. */
-export interface ThreadStart
-  extends Pick<
-    SpawnRequest,
-    | 'alignment'
-    | 'manifest'
-    | 'firstEpoch'
-    | 'from'
-    | 'until'
-    | 'renames'
-    | 'allowDropped'
-    | 'stateBytesMax'
-    | 'batchRows'
-    | 'chainMode'
-  > {
+export interface ThreadStart extends Omit<SpawnRequest, 'plan' | 'counters' | 'assignments' | 'onMessage' | 'onExit'> {
   readonly flow: string
   readonly module: string
   readonly folder: string
@@ -86,45 +73,19 @@ export function threadWorkers(options: ThreadOptions): Spawn {
 }
 
 function startData(options: ThreadOptions, request: SpawnRequest, shared: SharedChannels, index: number): ThreadStart {
-  const {
-    plan,
-    alignment,
-    manifest,
-    firstEpoch,
-    from,
-    until,
-    renames,
-    allowDropped,
-    stateBytesMax,
-    batchRows,
-    chainMode,
-  } = request
+  const { plan, counters, assignments, onMessage: _, onExit: __, ...rest } = request
   return {
+    ...rest,
     ...options,
     planHash: plan.hash,
     index,
     count: plan.workers,
-    counters: request.counters[index],
-    assignment: request.assignments[index],
+    counters: counters[index],
+    assignment: assignments[index],
     shared,
-    alignment,
-    manifest,
-    firstEpoch,
-    from,
-    until,
-    renames,
-    allowDropped,
-    stateBytesMax,
-    batchRows,
-    chainMode,
   }
 }
 
-/**
- * Threads inherit the flags of the process. They must not be handed over one by one: flags of V8 and of the whole process,
- * such as --max-old-space-size, are refused then. Only a program that runs our sources without naming their condition
- * needs that.
- */
 function newThread(options: WorkerOptions): Worker {
   if (!isSource || process.execArgv.includes(sourceCondition)) return new Worker(entry, options)
   try {
