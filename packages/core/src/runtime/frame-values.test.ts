@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { RowBatch } from '../batch/batch.ts'
 import { ByteReader, ByteWriter } from '../batch/bytes.ts'
 import { cases } from '../testing/cases.ts'
+import { equalValues } from '../testing/equal-values.ts'
 import { decodeBatch, encodeBatch } from './frame.ts'
 
 function encoded(rows: readonly unknown[]): Uint8Array {
@@ -30,7 +31,7 @@ function roundTrip(rows: readonly unknown[], offset = 0): readonly unknown[] {
 
 /** Equal in every own property and its order, -0, NaN, holes as undefined; objects without a prototype as ordinary ones. */
 function expectSame(got: unknown, expected: unknown): void {
-  const same = isDeepStrictEqual(got, ordinary(expected)) && isDeepStrictEqual(order(got), order(expected))
+  const same = equalValues(got, ordinary(expected)) && isDeepStrictEqual(order(got), order(expected))
   if (!same) expect(got).toStrictEqual(ordinary(expected))
   expect(same).toBe(true)
 }
