@@ -200,7 +200,6 @@ export class Job {
       this.#manifest = manifest
       await this.#committers.publish(manifest)
       const published = ports.clock.monotonic()
-      this.#send({ type: 'committed', epoch })
       this.commits++
       this.#epochs++
       this.savepoint = commit.savepoint
@@ -272,7 +271,7 @@ export class Job {
       state: this.#states,
       sinks: this.#committers.next(this.#manifest, snapshots),
       ...(savepoint === undefined ? {} : { savepoint }),
-      extra: { watermarks, isFinished: last === 'finished' },
+      extra: { watermarks },
     }
   }
 

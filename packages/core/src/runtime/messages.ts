@@ -6,7 +6,6 @@ import type { PartitionState, PartitionStatus } from './source-input.ts'
 
 export type ToWorker =
   | { readonly type: 'barrier'; readonly epoch: number }
-  | { readonly type: 'committed'; readonly epoch: number }
   /** Stop reading sources; what was read still goes through. */
   | { readonly type: 'drain' }
   | { readonly type: 'stop' }

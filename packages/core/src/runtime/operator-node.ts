@@ -91,6 +91,11 @@ export class OperatorNode {
     }
   }
 
+  /** Processing time at which the step wants to be woken; Infinity when it waits for nothing. */
+  get wakeAtMs(): number {
+    return this.#wakeAtMs
+  }
+
   /** Runs due wake-ups. True when the operator was called. */
   wakeIfDue(now: number): boolean {
     if (!this.#wakeRequested && now < this.#wakeAtMs) return false

@@ -162,6 +162,16 @@ export class StageTask {
     return moved
   }
 
+  /**
+   * The first moment after `now` at which a step wants to be woken. One that is due and could not be woken waits for room,
+   * and whoever makes room wakes the worker.
+   */
+  nextWakeMs(now: number): number {
+    let next = Number.POSITIVE_INFINITY
+    for (const { wakeAtMs } of this.operators) if (wakeAtMs > now && wakeAtMs < next) next = wakeAtMs
+    return next
+  }
+
   /** All its sinks are done; stages without sinks have nothing to be done. */
   get isDone(): boolean {
     return this.sinks.every((sink) => sink.isDone)

@@ -194,8 +194,6 @@ export class WorkerRuntime implements StepHost {
       case 'stop':
         this.#isStopped = true
         break
-      case 'committed':
-        break
     }
     this.wake()
   }
@@ -267,7 +265,10 @@ export class WorkerRuntime implements StepHost {
         resolve()
       }
       this.#resume = done
-      const waitMs = Math.min(STATUS_MS, Math.max(0, this.#deadlineMs - clock.now()))
+      const now = clock.now()
+      // Each step's own moment, not only the first that was asked for: a fired one must not take the later ones with it.
+      const nextMs = Math.min(this.#deadlineMs, ...this.#stages.map((stage) => stage.nextWakeMs(now)))
+      const waitMs = Math.min(STATUS_MS, Math.max(0, nextMs - now))
       cancelTimer = scheduler.after(waitMs, done)
       cancelActivity = this.#options.transport.onActivity?.(done) ?? cancelActivity
     })
