@@ -99,7 +99,7 @@ export class SessionJoin implements Operator {
     let to = from
     while (to < sessions.length && this.#meets(end, sessions[to].start)) to++
     if (from === to) {
-      if (end <= floor) return undefined
+      if (this.#isOver(end, floor)) return undefined
       const session: Session = { start: time, end, sides: [timeBuffer(), timeBuffer()] }
       sessions.splice(from, 0, session)
       return session
@@ -118,12 +118,17 @@ export class SessionJoin implements Operator {
     return end > start || (this.#mergesTouching && end === start)
   }
 
+  /** Nothing can be added any more. Where touching sessions are one, a row exactly at the end still could. */
+  #isOver(end: number, watermark: number): boolean {
+    return this.#mergesTouching ? end < watermark : end <= watermark
+  }
+
   #fire(key: CanonicalKey, time: number): void {
     const sessions = this.#sessions.get(key)
-    if (sessions === undefined || sessions[0].end > time) return
-    const open = sessions.filter((session) => session.end > time)
+    if (sessions === undefined || !this.#isOver(sessions[0].end, time)) return
+    const open = sessions.filter((session) => !this.#isOver(session.end, time))
     for (const session of sessions) {
-      if (session.end > time) continue
+      if (!this.#isOver(session.end, time)) continue
       const [left, right] = session.sides
       const window = { start: session.start, end: session.end }
       emitJoined(this.#ctx.out, this.#type, key, present(left), present(right), window)

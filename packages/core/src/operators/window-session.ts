@@ -6,7 +6,7 @@
  * done with as a whole when the watermark has passed `gap` beyond it (and the lateness).
  *
  * Invariants:
- *  S1  A session fires in the call of the first watermark >= last + gap; those due together in order of their end.
+ *  S1  A session fires in the call of the first watermark >= last + gap (> where touching sessions are one); those due together in order of their end.
  *  S2  Rows at or after the watermark cannot change a bucket's sessions that end behind `watermark + gap` in place, only
  *      move them to a later bucket: so a bucket is sorted by end once, when the watermark enters it, and again only
  *      after rows from behind the watermark.
@@ -46,6 +46,7 @@ export class SessionWindows implements Operator {
     this.#step = step
     this.#gap = window.gapMs
     this.#touches = window.merge === 'touching'
+    if (this.#touches) step.watermark = below(step.watermark)
     const { state } = step.ctx
     this.#first = step.plan.initial.length
     this.#last = this.#first + 1
@@ -63,7 +64,9 @@ export class SessionWindows implements Operator {
     for (let i = 0; i < batch.length; i++) this.#take(batch, i)
   }
 
-  watermark(time: number): void {
+  watermark(watermark: number): void {
+    // Where touching sessions are one, a row exactly at the end can still come: only ends below the watermark are over.
+    const time = this.#touches ? below(watermark) : watermark
     const before = this.#step.watermark
     this.#step.watermark = time
     const gap = this.#gap
@@ -301,4 +304,16 @@ function noRetraction(step: string): OperationalError {
     'a session window was given a retraction: taking a row away could split a session. Window the changes by time instead.',
     { step },
   )
+}
+
+const bits = new BigInt64Array(1)
+const float = new Float64Array(bits.buffer)
+
+/** The greatest number below a finite one; infinities stay. */
+function below(value: number): number {
+  if (!Number.isFinite(value)) return value
+  if (value === 0) return -Number.MIN_VALUE
+  float[0] = value
+  bits[0] += value > 0 ? -1n : 1n
+  return float[0]
 }
