@@ -46,6 +46,8 @@ export function testContext(): TestContext {
     },
     onWait() {},
     reject: (bad) => void rejected.push(bad),
+    lost() {},
+    gauge() {},
     log() {},
     rejected,
   }

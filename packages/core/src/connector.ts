@@ -53,6 +53,13 @@ export interface SourceContext {
    * Throws under 'fail'. Called in the `read` whose `next` passes the record, so that each is rejected once per commit.
    */
   reject(error: BadRecord): void
+  /**
+   * Records that had to be let go unread: a buffer was full where the sender cannot be held back. They count as records
+   * in, and as `dropped` with the reason 'buffer-full'.
+   */
+  lost(count: number): void
+  /** A figure of this source that observers see once a second: connections, bytes in a buffer. At most 32 names. */
+  gauge(name: string, value: number): void
   log(level: 'info' | 'warn' | 'error', message: string, data?: Record<string, unknown>): void
 }
 
@@ -71,6 +78,12 @@ export interface SourceReader<T> {
    * 'end' means the partition will never give another row.
    */
   read(maxRows: number): Promise<SourceBatch<T> | 'end'> | SourceBatch<T> | 'end'
+  /**
+   * A commit that holds this partition at `position` is durable, and what it wrote is published: the moment to
+   * acknowledge to a sender. Called once per commit in which the position moved, in order; what it throws stops the flow.
+   * A crash may come between a commit and this call, so a sender that resends what was not acknowledged may send twice.
+   */
+  committed?(position: Position): void
   /** Records known to be behind the position, or undefined when unknown. Asked about once a second. */
   lag?(): number | undefined
   /** Share of the partition that has been read, 0..1, or undefined when unknown. For progress display only. */
@@ -115,6 +128,13 @@ export interface SinkContext {
   readonly disk: Disk
   readonly instance: { readonly index: number; readonly count: number }
   readonly signal: AbortSignal
+  /**
+   * Deliveries that were let go because a receiver was too slow. They are counted beside the balance of records: the
+   * sink has taken the record, and others may have received it.
+   */
+  lost(count: number): void
+  /** A figure of this sink that observers see once a second: subscribers, bytes in a buffer. At most 32 names. */
+  gauge(name: string, value: number): void
   log(level: 'info' | 'warn' | 'error', message: string, data?: Record<string, unknown>): void
 }
 

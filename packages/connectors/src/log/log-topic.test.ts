@@ -66,6 +66,8 @@ describe('a topic as a sink', () => {
       disk: undefined as never,
       instance: { index: 0, count: 1 },
       signal: new AbortController().signal,
+      lost() {},
+      gauge() {},
       log() {},
     }
     async function* bytes() {

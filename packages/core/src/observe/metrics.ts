@@ -4,7 +4,7 @@
  * names of the flow, its steps, sources and partitions and closed sets: never a key, a path or a message of a record.
  */
 import { BUCKETS_SECONDS } from './commit-times.ts'
-import type { ObservedCounters, ObservedPartition } from './observed.ts'
+import type { ObservedCounters, ObservedJob, ObservedPartition } from './observed.ts'
 import type { Observer } from './observer.ts'
 
 export interface MetricSample {
@@ -126,6 +126,16 @@ export function metricFamilies(observer: Observer, version: string): MetricFamil
       '1 while a partition is idle and holds back no watermark.',
       perPartition((p) => (p.isIdle ? 1 : 0)),
     ),
+    counter(
+      'lost_deliveries_total',
+      'Deliveries of a sink that were let go because a receiver was too slow.',
+      perStep(positive('lostDeliveries')),
+    ),
+    gauge(
+      'connector',
+      'Figures that a source or sink reports of itself: connections, buffers.',
+      connectorSamples(job, flow),
+    ),
     histogram('commit_duration_seconds', 'Duration of the phases of a commit.', commitSamples(observer, flow)),
     counter('commits_total', 'Commits, by outcome.', [
       ...own(job.commits, { outcome: 'committed' }),
@@ -165,6 +175,17 @@ const DROP_REASONS = [
 /** Series that only few steps have appear with their first record, so that their number stays small. */
 function positive(name: keyof ObservedCounters): (c: ObservedCounters) => number | undefined {
   return (c) => ((c[name] ?? 0) > 0 ? c[name] : undefined)
+}
+
+/** Over workers: the connections of a source are those of all its readers. */
+function connectorSamples(job: ObservedJob, flow: string): MetricSample[] {
+  const samples = new Map<string, MetricSample>()
+  for (const { step, name, value } of job.gauges.flat()) {
+    const key = `${step}\0${name}`
+    const sum = value + (samples.get(key)?.value ?? 0)
+    samples.set(key, { suffix: '', labels: { flow, step, figure: name }, value: sum })
+  }
+  return [...samples.values()]
 }
 
 function commitSamples(observer: Observer, flow: string): MetricSample[] {

@@ -87,6 +87,8 @@ export interface ObservedCounters {
   readonly keys: number
   readonly queued: number
   readonly queueCapacity: number
+  /** Beside the balance of records. */
+  readonly lostDeliveries?: number
 }
 
 export interface ObservedPartition {
@@ -107,6 +109,8 @@ export interface ObservedJob {
   readonly options: { readonly plan: ObservedPlan; readonly commitEveryMs: number }
   /** By worker. */
   readonly partitions: readonly (readonly ObservedPartition[])[]
+  /** What connectors report of themselves, by worker. */
+  readonly gauges: readonly (readonly { readonly step: string; readonly name: string; readonly value: number }[])[]
   readonly loopLagMs: readonly number[]
   readonly lastCommitAt: number | undefined
   readonly commits: number

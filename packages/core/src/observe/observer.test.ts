@@ -39,6 +39,7 @@ function fixture(hz = 1) {
   const job: ObservedJob & { state: ObservedJob['state']; restarts: number } = {
     options: { plan: plan(graph), commitEveryMs: 100 },
     partitions: [partitions],
+    gauges: [],
     loopLagMs: [2],
     lastCommitAt: 5_000,
     commits: 3,

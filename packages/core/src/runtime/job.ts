@@ -18,7 +18,14 @@ import { Attempt } from './attempt.ts'
 import { Committers } from './committers.ts'
 import { compareEnds } from './compare-ends.ts'
 import type { JobEvent, JobOptions, RunReport, WorkerSet } from './job-contract.ts'
-import { type FromWorker, fromPlain, type LogLevel, type ToWorker, type WorkerSnapshot } from './messages.ts'
+import {
+  type ConnectorGauge,
+  type FromWorker,
+  fromPlain,
+  type LogLevel,
+  type ToWorker,
+  type WorkerSnapshot,
+} from './messages.ts'
 import { C, createCounters, type StepCounters, sumCounters, WIDTH } from './metrics.ts'
 import type { PartitionState, PartitionStatus } from './source-input.ts'
 import { wait } from './wait.ts'
@@ -34,6 +41,8 @@ export class Job {
   readonly options: JobOptions
   counters: Float64Array<SharedArrayBuffer>[]
   partitions: PartitionStatus[][] = []
+  /** What connectors report of themselves, by worker. */
+  gauges: (readonly ConnectorGauge[])[] = []
   loopLagMs: number[] = []
   lastCommitAt: number | undefined
   commits = 0
@@ -120,6 +129,7 @@ export class Job {
     this.#emit({ type: 'starting', attempt: this.restarts, epoch: manifest?.epoch ?? 0 })
     this.counters = this.#newCounters()
     this.partitions = []
+    this.gauges = []
     const attempt = new Attempt(plan.workers)
     this.#attempt = attempt
     try {
@@ -199,6 +209,7 @@ export class Job {
       const decided = ports.clock.monotonic()
       this.#manifest = manifest
       await this.#committers.publish(manifest)
+      this.#send({ type: 'committed', epoch })
       const published = ports.clock.monotonic()
       this.commits++
       this.#epochs++
@@ -293,6 +304,9 @@ export class Job {
       disk: this.options.ports.disk,
       instance: { index: 0, count: 1 },
       signal: this.#abort.signal,
+      // A committer has no receivers of its own.
+      lost: () => {},
+      gauge: () => {},
       log: (level, message, data) => this.#log(level, step, message, data),
     }
   }
@@ -307,6 +321,9 @@ export class Job {
       now: () => ports.clock.now(),
       wait: (ms) => wait(ports.scheduler, ms, this.#abort.signal),
       reject: () => {},
+      // Out here partitions are listed, not read.
+      lost: () => {},
+      gauge: () => {},
       log: (level, message, data) => this.#log(level, step, message, data),
     }
   }
@@ -358,6 +375,7 @@ export class Job {
         break
       case 'status':
         this.partitions[index] = [...message.partitions]
+        this.gauges[index] = message.gauges
         this.loopLagMs[index] = message.loopLagMs
         break
       case 'log':

@@ -8,6 +8,8 @@ export type ToWorker =
   | { readonly type: 'barrier'; readonly epoch: number }
   /** Stop reading sources; what was read still goes through. */
   | { readonly type: 'drain' }
+  /** The epoch is durable and published. */
+  | { readonly type: 'committed'; readonly epoch: number }
   | { readonly type: 'stop' }
 
 export type FromWorker =
@@ -25,8 +27,20 @@ export type FromWorker =
       readonly message: string
       readonly data?: Record<string, unknown>
     }
-  | { readonly type: 'status'; readonly partitions: readonly PartitionStatus[]; readonly loopLagMs: number }
+  | {
+      readonly type: 'status'
+      readonly partitions: readonly PartitionStatus[]
+      readonly gauges: readonly ConnectorGauge[]
+      readonly loopLagMs: number
+    }
   | { readonly type: 'stopped' }
+
+/** A figure that a source or a sink reports of itself. */
+export interface ConnectorGauge {
+  readonly step: string
+  readonly name: string
+  readonly value: number
+}
 
 export type LogLevel = 'info' | 'warn' | 'error'
 

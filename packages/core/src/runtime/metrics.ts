@@ -30,6 +30,7 @@ export const COUNTERS = [
   'queueCapacity',
   'restored',
   'sideOut',
+  'lostDeliveries',
 ] as const
 
 export type Counter = (typeof COUNTERS)[number]

@@ -61,6 +61,8 @@ class Partition {
   hasPassed = false
   isIdle = false
   isPaused = false
+  /** The position the reader was last told to be committed. */
+  acknowledged: Position | undefined
   /** When the reader last said that it has given everything there is; it is -Infinity once it said otherwise. */
   caughtUpAtMs = Number.NEGATIVE_INFINITY
   lastRecordAtMs: number
@@ -69,6 +71,7 @@ class Partition {
     this.name = name
     this.reader = reader
     this.position = saved?.position
+    this.acknowledged = saved?.position
     this.watermark = saved?.watermark ?? Number.NEGATIVE_INFINITY
     this.rows = saved?.rows ?? 0
     this.lastRecordAtMs = nowMs
@@ -137,6 +140,31 @@ export class SourceInput {
    */
   reject(bad: BadRecord): void {
     this.#partitions.find((p) => p.name === bad.partition)?.rejected.push(bad)
+  }
+
+  /** Records the reader had to let go: they came in, and are dropped. */
+  lost(count: number): void {
+    this.counter.add('recordsIn', count)
+    this.counter.dropped(count, 'buffer-full')
+  }
+
+  /** Does a reader want to hear of commits? */
+  get acknowledges(): boolean {
+    return this.#partitions.some((p) => p.reader.committed !== undefined)
+  }
+
+  /** A commit that holds these states is durable and published. */
+  committed(states: Readonly<Record<string, PartitionState>>): void {
+    for (const partition of this.#partitions) {
+      const position = states[partition.name]?.position
+      if (position === undefined || position === partition.acknowledged) continue
+      partition.acknowledged = position
+      try {
+        partition.reader.committed?.(position)
+      } catch (error) {
+        this.#fail(error)
+      }
+    }
   }
 
   #refuse(bad: BadRecord): void {

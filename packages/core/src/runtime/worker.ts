@@ -14,14 +14,14 @@ import { EpochLog } from '../checkpoint/epoch-log.ts'
 import type { Manifest } from '../checkpoint/manifest.ts'
 import type { OnWrite } from '../checkpoint/write-sites.ts'
 import type { Sink, SinkContext, SinkWriter, SourceContext } from '../connector.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, UsageError } from '../errors.ts'
 import type { GraphNode } from '../graph/node.ts'
 import type { Channel, Plan } from '../graph/plan.ts'
 import { compareState } from '../state/identity.ts'
 import { StateStore } from '../state/store.ts'
 import { ChannelReader, ChannelWriter, type ElementSource, type Sender } from './channel.ts'
 import { connectorError } from './failures.ts'
-import { type FromWorker, type LogLevel, type ToWorker, toPlain } from './messages.ts'
+import { type ConnectorGauge, type FromWorker, type LogLevel, type ToWorker, toPlain } from './messages.ts'
 import { C, WIDTH } from './metrics.ts'
 import { canCombine } from './partial-node.ts'
 import type { Ports } from './ports.ts'
@@ -107,6 +107,9 @@ export class WorkerRuntime implements StepHost {
   #nextStatusMs = 0
   #loop: Promise<void> | undefined
   #loopLagMs = 0
+  /** Positions of commits under way whose senders wait for an answer, by epoch. */
+  readonly #unacknowledged = new Map<number, [SourceInput, Record<string, PartitionState>][]>()
+  readonly #gauges = new Map<string, ConnectorGauge>()
 
   constructor(options: WorkerOptions) {
     this.#options = options
@@ -187,6 +190,9 @@ export class WorkerRuntime implements StepHost {
       case 'barrier':
         this.#pending.set(message.epoch, newPending(this.ports.clock.monotonic()))
         for (const stage of this.#stages) stage.requestBarrier(message.epoch)
+        break
+      case 'committed':
+        this.#committed(message.epoch)
         break
       case 'drain':
         for (const stage of this.#stages) for (const source of stage.sources) source.stop()
@@ -286,7 +292,11 @@ export class WorkerRuntime implements StepHost {
       for (const section of this.store.delta([operator.node.name])) log.state(operator.node.name, section)
       this.#gauge(operator.node)
     }
-    for (const source of stage.sources) pending.sources[source.node.name] = source.states()
+    for (const source of stage.sources) {
+      const states = source.states()
+      pending.sources[source.node.name] = states
+      if (source.acknowledges) addTo(this.#unacknowledged, epoch, [source, states])
+    }
     Object.assign(pending.watermarks, snapshot.watermarks)
     pending.flushed.push(snapshot.flushed)
     if (++pending.passed === this.#stages.length) {
@@ -314,6 +324,15 @@ export class WorkerRuntime implements StepHost {
     })
   }
 
+  /** Earlier epochs too, if any: an epoch is committed with everything before it. */
+  #committed(epoch: number): void {
+    for (const [earlier, sources] of this.#unacknowledged) {
+      if (earlier > epoch) continue
+      this.#unacknowledged.delete(earlier)
+      for (const [source, states] of sources) source.committed(states)
+    }
+  }
+
   #gauge(node: GraphNode): void {
     const stats = this.store.stats(node.name)
     this.counters[node.id * WIDTH + C.stateBytes] = stats.bytes
@@ -334,7 +353,8 @@ export class WorkerRuntime implements StepHost {
     this.#nextStatusMs = now + STATUS_MS
     this.#reportQueues()
     const partitions = this.#stages.flatMap((stage) => stage.sources.flatMap((source) => source.statuses()))
-    this.#options.send({ type: 'status', partitions, loopLagMs: this.#loopLagMs })
+    const gauges = [...this.#gauges.values()]
+    this.#options.send({ type: 'status', partitions, gauges, loopLagMs: this.#loopLagMs })
   }
 
   #reportQueues(): void {
@@ -457,6 +477,8 @@ export class WorkerRuntime implements StepHost {
       now: () => this.ports.clock.now(),
       wait: (ms) => wait(this.ports.scheduler, ms, this.#options.signal),
       reject: (bad) => input.reject(bad),
+      lost: (count) => input.lost(count),
+      gauge: (name, value) => this.#setGauge(node.name, name, value),
       log: (level, message, data) => this.#log_(level, node.name, message, data),
     }
   }
@@ -468,13 +490,41 @@ export class WorkerRuntime implements StepHost {
       disk: this.ports.disk,
       instance: this.instance,
       signal: this.#options.signal,
+      lost: (count) => this.#lostDeliveries(node, count),
+      gauge: (name, value) => this.#setGauge(node.name, name, value),
       log: (level, message, data) => this.#log_(level, node.name, message, data),
     }
+  }
+
+  #lostDeliveries(node: GraphNode, count: number): void {
+    this.counters[node.id * WIDTH + C.lostDeliveries] += count
+  }
+
+  /** @throws UsageError `GAUGES_TOO_MANY`: a name per record or connection would grow without end */
+  #setGauge(step: string, name: string, value: number): void {
+    const key = `${step}\0${name}`
+    if (!this.#gauges.has(key) && [...this.#gauges.values()].filter((g) => g.step === step).length >= GAUGES_MAX) {
+      throw new UsageError(
+        'GAUGES_TOO_MANY',
+        `the connector reports more than ${GAUGES_MAX} figures, the last one "${name}": names must be a small fixed set, not one per peer or record.`,
+        { step },
+      )
+    }
+    this.#gauges.set(key, { step, name, value })
   }
 
   #log_(level: LogLevel, step: string, message: string, data?: Record<string, unknown>): void {
     this.#options.send({ type: 'log', level, step, message, ...(data === undefined ? {} : { data }) })
   }
+}
+
+/** Figures a connector may report of itself. */
+const GAUGES_MAX = 32
+
+function addTo<V>(map: Map<number, V[]>, key: number, value: V): void {
+  const list = map.get(key)
+  if (list === undefined) map.set(key, [value])
+  else list.push(value)
 }
 
 interface PendingSnapshot {

@@ -49,6 +49,8 @@ export function sourceContext(disk: Disk | undefined, rejected: RejectedRecord[]
       now += ms
     },
     reject: (bad) => void rejected.push(bad),
+    lost() {},
+    gauge() {},
     log() {},
   }
 }
@@ -62,6 +64,8 @@ export function sinkContext(disk: Disk | undefined): SinkContext {
     disk: disk ?? nodeDisk(),
     instance: { index: 0, count: 1 },
     signal: new AbortController().signal,
+    lost() {},
+    gauge() {},
     log() {},
   }
 }
