@@ -38,6 +38,7 @@ const execution = ['runtime', 'checkpoint', ...contracts]
 export const coreLayers: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   time: ['errors'],
+  capacity: ['errors'],
   batch: ['errors', 'time'],
   'runtime/ports': ['errors', 'time', 'batch'],
   observe: ['errors', 'time'],
@@ -52,7 +53,7 @@ export const coreLayers: Readonly<Record<string, readonly string[]>> = {
   dataflow: ['stream', 'operators', 'window', ...execution],
   testing: ['index', 'stream', 'dataflow', 'operators', 'window', ...execution],
   host: ['dataflow', ...execution],
-  index: ['stream', 'dataflow', 'operators', 'window', ...execution],
+  index: ['capacity', 'stream', 'dataflow', 'operators', 'window', ...execution],
 }
 
 /** Time, randomness and timers are passed in (style rule 11). Only these files of core take them from the machine. */

@@ -1,6 +1,17 @@
 /** The public API of `millrace`. Exported here means promised. */
 export type { Batch, Origin } from './batch/batch.ts'
 export type { Key, KeyPart } from './batch/key.ts'
+export {
+  type BatchCapacity,
+  type Capacity,
+  type CapacityComparison,
+  type CapacityLimits,
+  type CapacityOptions,
+  capacity,
+  pointLatencyMs,
+  type QueueGrowth,
+  type StreamCapacity,
+} from './capacity/capacity.ts'
 export type { Position, Sink, Source } from './connector.ts'
 export {
   Dataflow,

@@ -123,9 +123,7 @@ export function capacity(options: CapacityOptions): Capacity {
   return {
     batch,
     stream:
-      processMs <= intervalMs
-        ? stream
-        : { ...stream, queue: growth(inFlight, pointsAtOnce, intervalMs, processMs) },
+      processMs <= intervalMs ? stream : { ...stream, queue: growth(inFlight, pointsAtOnce, intervalMs, processMs) },
     comparison: {
       latencyReduction: (batch.latencyMs - stream.latencyMs) / batch.latencyMs,
       throughputGain,
@@ -147,10 +145,7 @@ export function capacity(options: CapacityOptions): Capacity {
  * @throws UsageError `CAPACITY_RANGE`
  * @example pointLatencyMs(100, { intervalMs: 50, processMs: 100 }) // => 5_050
  */
-export function pointLatencyMs(
-  point: number,
-  pace: Pick<CapacityOptions, 'intervalMs' | 'processMs'>,
-): number {
+export function pointLatencyMs(point: number, pace: Pick<CapacityOptions, 'intervalMs' | 'processMs'>): number {
   checkWhole('point', point, POINTS_MAX)
   checkPace(pace)
   return latencyAt(point, pace.intervalMs, pace.processMs)
@@ -169,17 +164,17 @@ function growth(inFlight: number, pointsAtOnce: number, intervalMs: number, proc
   const isBacklog = intervalMs === 0
   return {
     growthPerSecond: isBacklog ? undefined : 1000 / intervalMs - 1000 / processMs,
-    fullAfterMs: pointsAtOnce <= inFlight ? undefined : firstBeyond(inFlight, intervalMs, processMs) * intervalMs,
+    fullAfterMs: pointsAtOnce <= inFlight ? undefined : arrivalsUntil(inFlight, intervalMs, processMs) * intervalMs,
     workersNeeded: isBacklog ? undefined : Math.ceil(processMs / intervalMs),
   }
 }
 
-/** The least number of arrivals after the first with which more than `inFlight` are there. */
-function firstBeyond(inFlight: number, intervalMs: number, processMs: number): number {
-  // atOnce(arrivals + 1) = arrivals + 1 - floor(arrivals * interval / process) > inFlight, estimated from the rates.
-  let arrivals = Math.max(0, Math.floor(((inFlight - 1) * processMs) / (processMs - intervalMs)) - 1)
-  while (atOnce(arrivals + 1, intervalMs, processMs) <= inFlight) arrivals++
-  return arrivals
+/**
+ * The least number of arrivals after the first with which more than `inFlight` points are there. With a arrivals after
+ * the first, ceil(a * (process - interval) / process) + 1 are.
+ */
+function arrivalsUntil(inFlight: number, intervalMs: number, processMs: number): number {
+  return Math.floor(((inFlight - 1) * processMs) / (processMs - intervalMs)) + 1
 }
 
 function checkPace({ intervalMs, processMs }: Pick<CapacityOptions, 'intervalMs' | 'processMs'>): void {
