@@ -39,6 +39,7 @@ export function testContext(): TestContext {
     step: 'in',
     flow: 'test',
     disk: nodeDisk(),
+    logFolder: '.millrace/log',
     signal: new AbortController().signal,
     now: () => 0,
     async wait() {

@@ -44,6 +44,8 @@ export interface SourceContext {
   readonly step: string
   readonly flow: string
   readonly disk: Disk
+  /** Folder of this run's embedded log, for connectors that were not told another one. */
+  readonly logFolder: string
   readonly signal: AbortSignal
   now(): number
   /** Resolves after about `ms`, or at once when `signal` aborts: connectors poll with it and own no timers. */
@@ -126,6 +128,8 @@ export interface SinkContext {
   readonly step: string
   readonly flow: string
   readonly disk: Disk
+  /** Folder of this run's embedded log, for connectors that were not told another one. */
+  readonly logFolder: string
   readonly instance: { readonly index: number; readonly count: number }
   readonly signal: AbortSignal
   /**

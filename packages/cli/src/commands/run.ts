@@ -29,6 +29,7 @@ import { version } from '../version.ts'
 interface Options {
   readonly flow?: string
   readonly state?: string
+  readonly log?: string
   readonly workers: number
   readonly commitEvery?: Duration
   readonly guarantee?: 'exactly-once' | 'at-least-once'
@@ -49,6 +50,7 @@ export function runCommand(io: Io, exit: Exit): Command {
     .argument('<file>', 'module that exports the flow: export default flow')
     .option('--flow <name>', 'which flow, when the file exports several')
     .option('--state <dir>', 'folder of its state (default: .millrace/<flow>)')
+    .option('--log <dir>', 'folder of the embedded log, where steps name none (default: .millrace/log)')
     .option('--workers <n>', 'worker threads', wholeNumber(1, 64), 1)
     .option('--commit-every <duration>', 'how often results become visible (default: 100ms)', duration)
     .addOption(
@@ -99,7 +101,7 @@ async function run(file: string, options: Options, io: Io): Promise<number> {
   })
   const hasState = lastCommit(folder) !== undefined
   const started = performance.now()
-  const handle = await loaded.flow.start(runOptions(options, loaded, folder, observer))
+  const handle = await loaded.flow.start(runOptions(options, loaded, folder, observer, io))
   progress.start(observer)
   observer.attach(handle.job)
   let signalled: 'SIGINT' | 'SIGTERM' | undefined
@@ -140,10 +142,11 @@ async function run(file: string, options: Options, io: Io): Promise<number> {
   }
 }
 
-function runOptions(options: Options, loaded: LoadedFlow, folder: string, observer: Observer): RunOptions {
+function runOptions(options: Options, loaded: LoadedFlow, folder: string, observer: Observer, io: Io): RunOptions {
   const { guarantee } = options
   return {
     state: folder,
+    log: path.resolve(io.cwd, options.log ?? path.join('.millrace', 'log')),
     workers: options.workers,
     module: loaded.flow.module ?? loaded.module,
     onEvent: observer.onEvent,

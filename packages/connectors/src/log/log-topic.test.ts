@@ -64,6 +64,7 @@ describe('a topic as a sink', () => {
       step: 'out',
       flow: 'f',
       disk: undefined as never,
+      logFolder: 'unused',
       instance: { index: 0, count: 1 },
       signal: new AbortController().signal,
       lost() {},

@@ -20,8 +20,8 @@ import { checkName, wholeNumber } from './names.ts'
 export type TopicConnector<T> = Source<T> & Sink<T>
 
 export interface LogTopicOptions<T> {
-  /** Folder of the log. */
-  readonly log: string
+  /** Folder of the log. Default: that of the run, `flow.run({ log })` or `millrace run --log`, which is `.millrace/log`. */
+  readonly log?: string
   readonly topic: string
   /** Makes the topic with this many partitions when there is none; one that exists must have as many. A sink needs none: 1. */
   readonly partitions?: number
@@ -47,7 +47,7 @@ export interface LogTopicOptions<T> {
  *
  * @throws UsageError `LOG_NAME`, `LOG_OPTION`, `LOG_PARTITIONS`, `SCHEMA_SHAPE`
  * @throws OperationalError while running: `LOG_TOPIC_UNKNOWN`, `LOG_OFFSET_GONE`, `LOG_SINK_EXISTS`, `LOG_SINK_BEHIND`, and those of `openLog`
- * @example logTopic({ log: '.millrace/log', topic: 'readings' }).describe() // => { log: '.millrace/log', topic: 'readings', format: 'json' }
+ * @example logTopic({ topic: 'readings' }).describe() // => { topic: 'readings', format: 'json' }
  */
 export function logTopic<T>(options: LogTopicOptions<T>): TopicConnector<T> {
   const { log, key, schema, follow = true, from = 'earliest', existing = 'refuse' } = options
@@ -67,21 +67,21 @@ export function logTopic<T>(options: LogTopicOptions<T>): TopicConnector<T> {
     replayable: true,
     guarantee: 'staged',
     describe: () => ({
-      log,
+      ...(log === undefined ? {} : { log }),
       topic,
       ...(partitions === undefined ? {} : { partitions }),
       format: format.name,
       ...(follow ? {} : { follow }),
     }),
-    async partitions() {
-      return withLog(log, async (parts) => {
+    async partitions(ctx: SourceContext) {
+      return withLog(log ?? ctx.logFolder, async (parts) => {
         if (partitions !== undefined) await ensure(parts, topic, partitions, undefined)
         return parts.reader.partitions(topic).map((place) => String(place.partition))
       })
     },
     open: either(
       async (partition: string, position: Position | undefined, ctx: SourceContext) => {
-        const { parts, giveBack } = await holdParts(log)
+        const { parts, giveBack } = await holdParts(log ?? ctx.logFolder)
         try {
           return new TopicReader<T>({ topic, follow, from, format, schema }, parts, partition, position, ctx, giveBack)
         } catch (thrown) {
@@ -92,7 +92,7 @@ export function logTopic<T>(options: LogTopicOptions<T>): TopicConnector<T> {
       (ctx: SinkContext) => new TopicWriter<T>({ topic, key, format, existing }, ctx),
     ),
     async committer(ctx: SinkContext) {
-      const { parts, giveBack } = await holdParts(log)
+      const { parts, giveBack } = await holdParts(log ?? ctx.logFolder)
       try {
         await ensure(parts, topic, partitions, ctx.step)
         return new TopicCommitter({ topic, existing }, parts, ctx, giveBack)

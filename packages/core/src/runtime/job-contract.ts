@@ -22,6 +22,8 @@ export interface SpawnRequest {
   readonly alignment: Float64Array<SharedArrayBuffer>
   readonly assignments: readonly Readonly<Record<string, readonly string[]>>[]
   readonly manifest: Manifest | undefined
+  /** Folder of the embedded log, for connectors. */
+  readonly logFolder: string
   /** The first epoch this attempt cuts. */
   readonly firstEpoch: number
   readonly from: Readonly<Record<string, Readonly<Record<string, PartitionState>>>>
@@ -47,6 +49,7 @@ export interface JobOptions {
   /** Fails when another process has taken the state folder over. */
   readonly checkLock?: () => Promise<void>
   readonly spawn: Spawn
+  readonly logFolder: string
   readonly commitEveryMs: number
   readonly from: Readonly<Record<string, Readonly<Record<string, PartitionState>>>>
   /** Start from this savepoint rather than from the last commit. */

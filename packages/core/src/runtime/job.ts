@@ -143,6 +143,7 @@ export class Job {
         alignment: newAlignmentSlots(plan),
         assignments,
         manifest,
+        logFolder: this.options.logFolder,
         firstEpoch: store.nextEpoch,
         from: manifest === undefined ? this.options.from : {},
         until: this.options.until,
@@ -302,6 +303,7 @@ export class Job {
       step,
       flow: this.options.plan.flow,
       disk: this.options.ports.disk,
+      logFolder: this.options.logFolder,
       instance: { index: 0, count: 1 },
       signal: this.#abort.signal,
       // A committer has no receivers of its own.
@@ -317,6 +319,7 @@ export class Job {
       step,
       flow: plan.flow,
       disk: ports.disk,
+      logFolder: this.options.logFolder,
       signal: this.#abort.signal,
       now: () => ports.clock.now(),
       wait: (ms) => wait(ports.scheduler, ms, this.#abort.signal),

@@ -22,6 +22,8 @@ import { checkUntil, type Until } from './until.ts'
 export interface RunOptions {
   /** Folder of the flow's state. Default `.millrace/<flow>`. */
   readonly state?: string
+  /** Folder of the embedded log, for connectors that name none (`logTopic`). Default `.millrace/log`. */
+  readonly log?: string
   /** Worker threads. Default 1. More than one needs a flow that a module exports. */
   readonly workers?: number
   /**
@@ -80,6 +82,8 @@ export interface Run {
 
 /** Default commit interval of the embedded log and file state. */
 const COMMIT_EVERY: Duration = '100ms'
+/** Beside the default state folders of flows: flows of one folder share a log. */
+const LOG_FOLDER = '.millrace/log'
 
 export async function startRun(flow: Runnable, options: RunOptions = {}, ports: Ports = nodePorts()): Promise<Run> {
   if (isInWorker()) return park(flow)
@@ -107,6 +111,7 @@ export async function startRun(flow: Runnable, options: RunOptions = {}, ports: 
     store,
     checkLock: check,
     spawn,
+    logFolder: options.log ?? LOG_FOLDER,
     commitEveryMs,
     from,
     savepoint: options.savepoint,

@@ -64,6 +64,7 @@ export interface WorkerOptions {
   readonly assignment: Readonly<Record<string, readonly string[]>>
   /** State folder. */
   readonly folder: string
+  readonly logFolder: string
   readonly onWrite?: OnWrite
   /** The checkpoint to start from. */
   readonly manifest: Manifest | undefined
@@ -473,6 +474,7 @@ export class WorkerRuntime implements StepHost {
       step: node.name,
       flow: this.#options.plan.flow,
       disk: this.ports.disk,
+      logFolder: this.#options.logFolder,
       signal: this.#options.signal,
       now: () => this.ports.clock.now(),
       wait: (ms) => wait(this.ports.scheduler, ms, this.#options.signal),
@@ -488,6 +490,7 @@ export class WorkerRuntime implements StepHost {
       step: node.name,
       flow: this.#options.plan.flow,
       disk: this.ports.disk,
+      logFolder: this.#options.logFolder,
       instance: this.instance,
       signal: this.#options.signal,
       lost: (count) => this.#lostDeliveries(node, count),

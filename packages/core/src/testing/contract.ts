@@ -43,6 +43,7 @@ export function sourceContext(disk: Disk | undefined, rejected: RejectedRecord[]
     step: 'contract',
     flow: 'contract',
     disk: disk ?? nodeDisk(),
+    logFolder: '.millrace/log',
     signal: new AbortController().signal,
     now: () => now,
     async wait(ms) {
@@ -62,6 +63,7 @@ export function sinkContext(disk: Disk | undefined): SinkContext {
     step: 'contract',
     flow: 'contract',
     disk: disk ?? nodeDisk(),
+    logFolder: '.millrace/log',
     instance: { index: 0, count: 1 },
     signal: new AbortController().signal,
     lost() {},
