@@ -1,5 +1,6 @@
 /** The `millrace` command: `main(argv)` gives the exit code; the bin of `millrace` calls it. */
 import { Command, CommanderError } from 'commander'
+import { capacityCommand } from './commands/capacity.ts'
 import { devCommand } from './commands/dev.ts'
 import { errorsCommand } from './commands/errors.ts'
 import { planCommand } from './commands/plan.ts'
@@ -57,6 +58,7 @@ function newProgram(io: Io, exit: Exit): Command {
     stopCommand,
     savepointsCommand,
     topicsCommand,
+    capacityCommand,
     errorsCommand,
   ]
   for (const command of commands) program.addCommand(command(io, exit))

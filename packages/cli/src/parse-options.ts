@@ -18,6 +18,31 @@ export function duration(text: string): Duration {
   return text as Duration
 }
 
+const TIME_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+
+/** A length of time up to an hour: a number of seconds, or with a unit. Gives ms with fractions. */
+export function timeMs(text: string): number {
+  const found = /^(\d+(?:\.\d+)?|\.\d+)(ms|s|m|h)?$/.exec(text)
+  // Rounded to the nanosecond: 0.07 s are 70 ms, not 70.00000000000001.
+  const ms = found === null ? Number.NaN : Math.round(Number(found[1]) * TIME_UNITS_MS[found[2] ?? 's'] * 1e6) / 1e6
+  if (ms <= 3_600_000) return ms
+  throw new InvalidArgumentError("It must be seconds (0.05) or a number and a unit ('50ms', '2s'), an hour at most.")
+}
+
+const SIZE_UNITS: readonly string[] = ['', 'k', 'm', 'g']
+
+/** A number of bytes up to 1 TB: `1MB` is 1,000,000, `1MiB` is 1,048,576. */
+export function sizeBytes(text: string): number {
+  const found = /^(\d+(?:\.\d+)?)(?:(?:([kmg])(i?))?b)?$/i.exec(text)
+  const unit = SIZE_UNITS.indexOf((found?.[2] ?? '').toLowerCase())
+  const bytes =
+    found === null ? Number.NaN : Math.round(Number(found[1]) * (found[3] ? 1024 : 1000) ** unit * 1e3) / 1e3
+  if (Number.isInteger(bytes) && bytes >= 1 && bytes <= 1e12) return bytes
+  throw new InvalidArgumentError(
+    "It must be whole bytes, 1 to 1 TB, with or without a unit: '300', '2kB', '1MB', '4KiB'.",
+  )
+}
+
 export function names(text: string, before: readonly string[] = []): string[] {
   return [
     ...before,
