@@ -1,0 +1,36 @@
+/** A source that changes the batches of another on their way, and is the same in everything else. */
+import type { Source, SourceBatch, SourceReader } from 'millrace/connector'
+
+export function changed<T, U>(source: Source<T>, change: (batch: SourceBatch<T>) => SourceBatch<U>): Source<U> {
+  const { kind, replayable, bounded } = source
+  const changeUnlessEnd = (batch: SourceBatch<T> | 'end'): SourceBatch<U> | 'end' =>
+    batch === 'end' ? batch : change(batch)
+  return {
+    kind,
+    replayable,
+    ...(bounded === undefined ? {} : { bounded }),
+    describe: () => source.describe(),
+    partitions: (ctx) => source.partitions(ctx),
+    async open(partition, position, ctx): Promise<SourceReader<U>> {
+      const reader = await source.open(partition, position, ctx)
+      return {
+        read(maxRows) {
+          const batch = reader.read(maxRows)
+          return batch instanceof Promise ? batch.then(changeUnlessEnd) : changeUnlessEnd(batch)
+        },
+        lag: () => reader.lag?.(),
+        progress: () => reader.progress?.(),
+        ...(reader.committed === undefined ? {} : { committed: (position) => reader.committed?.(position) }),
+        close: () => reader.close(),
+      }
+    },
+  }
+}
+
+export function mapped<T, U>(source: Source<T>, make: (row: T) => U): Source<U> {
+  return changed(source, (batch) => {
+    const { rows } = batch
+    const list = 'keep' in rows ? Array.from({ length: rows.length }, (_, i) => rows.keep(i)) : rows
+    return { ...batch, rows: list.map(make) }
+  })
+}

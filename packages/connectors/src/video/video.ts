@@ -1,0 +1,261 @@
+/**
+ * A video file or a camera, decoded by ffmpeg into a frame pool, in real time.
+ *
+ * Path of a frame: the pipe of ffmpeg -> chunks, copied once into a slot of the pool -> `#ready` -> a record, when it is
+ * due. A file waits: with `aheadMax` frames ready the pipe is not read, and ffmpeg stops decoding. A device does not: of
+ * the frames nobody took in time the newest is given and the others are dropped, and counted.
+ *
+ * The process of ffmpeg belongs to the reader that started it, which ends it in `close`. Should the thread or the process
+ * of the reader die without, its end of the pipe is closed, and ffmpeg ends with its next frame.
+ */
+import { existsSync } from 'node:fs'
+import {
+  OperationalError,
+  type Source,
+  type SourceBatch,
+  type SourceContext,
+  type SourceReader,
+  UsageError,
+} from 'millrace/connector'
+import { type Ffmpeg, startFfmpeg } from './ffmpeg.ts'
+import type { FrameDraft, FramePool } from './frame-pool.ts'
+import { batchOf, checkFps, countDropped } from './generated-video.ts'
+import { type ClockOptions, patienceMs, type VideoFrame, waitUntil } from './video-frame.ts'
+
+export interface VideoOptions extends ClockOptions {
+  /** A video file, an address ffmpeg reads, or a device: /dev/video0. */
+  readonly input: string
+  /** Frames are scaled to its size. At least 4 slots. */
+  readonly pool: FramePool
+  /** Frames per second of the source: ffmpeg repeats or leaves out frames to get there. Default 30. */
+  readonly fps?: number
+  /** File: begin again at the end. Default false. */
+  readonly loop?: boolean
+  /** Format of a device, as ffmpeg calls it. Default: v4l2 for /dev/..., none for everything else, which is a file. */
+  readonly device?: string
+  /** Program to decode with. Default: ffmpeg on the PATH, else the one of the package @ffmpeg-installer/ffmpeg. */
+  readonly ffmpeg?: string
+}
+
+/** Frames of a file that are decoded before they are due: one to give, one so that decoding never stands still. */
+const aheadMax = 2
+/** Kept of what ffmpeg complains. */
+const complaintsMax = 2000
+/** A camera that says nothing for this long is worth a line in the log. */
+const silentAfterMs = 5000
+/** ffmpeg is asked to end, and after this long made to. */
+const endPatienceMs = 1000
+
+/**
+ * Frames of a file or a camera, `fps` a second of the clock. A file's first frame is due when it is decoded.
+ * Not replayable: after a restart a file goes on behind the last committed frame, a camera with what it sees then.
+ * @throws UsageError `VIDEO_OPTION`
+ * @throws OperationalError while running: `VIDEO_FFMPEG`, `VIDEO_MISSING`, `VIDEO_DECODE`
+ * @example
+ * import { framePool, video } from '@millrace/connectors/video'
+ * const pool = framePool('street', { width: 640, height: 272 })
+ * video({ input: 'street.mp4', pool, fps: 25 }).describe() // => { input: 'street.mp4', width: 640, height: 272, fps: 25 }
+ */
+export function video(options: VideoOptions): Source<VideoFrame> {
+  const { input, pool, fps = 30, loop = false } = options
+  checkFps(fps)
+  if (typeof input !== 'string' || input === '')
+    throw new UsageError('VIDEO_OPTION', 'video has no input; name a file, an address or a device.')
+  if (pool.slots < aheadMax + 2) {
+    throw new UsageError(
+      'VIDEO_OPTION',
+      `frame pool "${pool.name}" has ${pool.slots} slots; video decodes ${aheadMax} frames ahead and needs at least ${aheadMax + 2}.`,
+    )
+  }
+  const format = options.device ?? (input.startsWith('/dev/') ? 'v4l2' : undefined)
+  return {
+    kind: format === undefined ? 'video.file' : 'video.device',
+    bounded: format === undefined && !loop,
+    replayable: false,
+    describe: () => ({
+      input: input.replace(/\/\/[^/@]*@/, '//'),
+      width: pool.width,
+      height: pool.height,
+      fps,
+      ...(loop ? { loop } : {}),
+    }),
+    partitions: () => ['0'],
+    async open(_partition, position, ctx) {
+      if (!/^[a-z][a-z0-9+.-]+:/i.test(input) && format === undefined && !existsSync(input))
+        throw missingFile(input, ctx)
+      const first = typeof position === 'number' ? position : 0
+      const skip = format === undefined ? first : 0
+      const { width, height } = pool
+      const child = await startFfmpeg(options.ffmpeg, { input, format, width, height, fps, loop, skip })
+      return new VideoReader(child, { ...options, fps, isDevice: format !== undefined, first }, ctx)
+    },
+  }
+}
+
+interface ReaderOptions extends VideoOptions {
+  readonly fps: number
+  readonly isDevice: boolean
+  /** Number of the first frame. */
+  readonly first: number
+}
+
+class VideoReader implements SourceReader<VideoFrame> {
+  readonly #child: Ffmpeg
+  readonly #options: ReaderOptions
+  readonly #pool: FramePool
+  readonly #ctx: SourceContext
+  readonly #clock: () => number
+  readonly #exited: Promise<void>
+  #draft: FrameDraft | undefined
+  #filled = 0
+  /** Complete frames that were not given yet. */
+  #ready: VideoFrame[] = []
+  /** Number of the next frame to complete. */
+  #number: number
+  /** Position: number of the next frame to give. */
+  #next: number
+  /** When frame 0 of a file is due, were it given; set by the first frame. */
+  #startMs: number | undefined
+  #lastFrameMs: number
+  #isSilent = false
+  #complaints = ''
+  #failure: OperationalError | undefined
+  #hasEnded = false
+  #isClosed = false
+  #arrived: () => void = () => {}
+
+  constructor(child: Ffmpeg, options: ReaderOptions, ctx: SourceContext) {
+    this.#child = child
+    this.#options = options
+    this.#pool = options.pool
+    this.#ctx = ctx
+    this.#clock = options.now ?? ctx.now
+    this.#number = options.first
+    this.#next = options.first
+    this.#lastFrameMs = this.#clock()
+    child.stdout.on('data', (chunk: Uint8Array) => this.#take(chunk))
+    child.stderr.on('data', (text) => {
+      this.#complaints = (this.#complaints + String(text)).slice(-complaintsMax)
+    })
+    this.#exited = new Promise((resolve) => {
+      // 'close' comes when the pipes have given everything, which 'exit' does not promise.
+      child.once('close', (code, signal) => {
+        this.#ended(code, signal)
+        resolve()
+      })
+    })
+  }
+
+  read(): SourceBatch<VideoFrame> | 'end' | Promise<SourceBatch<VideoFrame> | 'end'> {
+    const now = this.#clock()
+    if (this.#ready.length > 0) {
+      const dueMs = this.#ready[0].at
+      return dueMs <= now ? this.#give() : waitUntil(this.#ctx, dueMs, now).then(() => this.#give())
+    }
+    if (this.#hasEnded) return this.#atEnd()
+    this.#listen(now)
+    const arrived = new Promise<void>((resolve) => {
+      this.#arrived = resolve
+    })
+    return Promise.race([arrived, this.#ctx.wait(patienceMs)]).then(() => this.#give())
+  }
+
+  async close(): Promise<void> {
+    if (!this.#isClosed) {
+      this.#isClosed = true
+      this.#draft?.drop()
+      this.#child.stdout.destroy()
+      this.#child.kill('SIGTERM')
+    }
+    const force = setTimeout(() => this.#child.kill('SIGKILL'), endPatienceMs)
+    await this.#exited
+    clearTimeout(force)
+  }
+
+  /** Copies a chunk of the pipe into slots of the pool: the only copy of a pixel. */
+  #take(chunk: Uint8Array): void {
+    if (this.#isClosed) return
+    const { frameBytes } = this.#pool
+    for (let from = 0; from < chunk.length; ) {
+      this.#draft ??= this.#pool.begin()
+      const part = chunk.subarray(from, from + frameBytes - this.#filled)
+      this.#draft.pixels.set(part, this.#filled)
+      this.#filled += part.length
+      from += part.length
+      if (this.#filled === frameBytes) this.#complete(this.#draft)
+    }
+  }
+
+  #complete(draft: FrameDraft): void {
+    const { fps, isDevice } = this.#options
+    const now = this.#clock()
+    const number = this.#number++
+    this.#draft = undefined
+    this.#filled = 0
+    this.#lastFrameMs = now
+    this.#isSilent = false
+    this.#startMs ??= now - (number * 1000) / fps
+    const at = isDevice ? now : this.#startMs + (number * 1000) / fps
+    this.#ready.push({ at, number, frame: draft.finish() })
+    if (!isDevice && this.#ready.length >= aheadMax) this.#child.stdout.pause()
+    if (isDevice && this.#ready.length > aheadMax) this.#drop(1)
+    this.#arrived()
+  }
+
+  /** The newest frame that is due; the ones before it were not taken in time. */
+  #give(): SourceBatch<VideoFrame> | 'end' {
+    const now = this.#clock()
+    const due = this.#ready.filter(({ at }) => at <= now).length
+    if (due === 0) return this.#hasEnded && this.#ready.length === 0 ? this.#atEnd() : batchOf([], this.#next)
+    if (due > 1) this.#drop(due - 1)
+    const frame = this.#ready.shift() as VideoFrame
+    this.#next = frame.number + 1
+    if (!this.#hasEnded && this.#ready.length < aheadMax) this.#child.stdout.resume()
+    return batchOf([frame], this.#next)
+  }
+
+  #drop(count: number): void {
+    this.#ready.splice(0, count)
+    countDropped(this.#pool, this.#ctx, count)
+  }
+
+  #listen(now: number): void {
+    const silentMs = now - this.#lastFrameMs
+    if (this.#isSilent || silentMs < silentAfterMs) return
+    this.#isSilent = true
+    this.#ctx.log('warn', `the video ${this.#options.input} has given no frame for ${Math.round(silentMs / 1000)} s`)
+  }
+
+  #ended(code: number | null, signal: string | null): void {
+    this.#hasEnded = true
+    this.#draft?.drop()
+    const { input, isDevice } = this.#options
+    const complaint = this.#complaints.trim().split('\n').at(-1) ?? ''
+    const how = signal !== null ? `was ended by ${signal}` : code !== 0 ? `ended with code ${code}` : undefined
+    const frames = this.#number - this.#options.first
+    const torn = this.#filled === 0 ? '' : `, in the middle of one`
+    if (how !== undefined || torn !== '' || frames === 0 || isDevice) {
+      this.#failure = new OperationalError(
+        'VIDEO_DECODE',
+        `ffmpeg ${how ?? 'ended'} after ${frames} frames of ${input}${torn}${complaint === '' ? '' : `: ${complaint}`}. ${isDevice ? 'The camera was unplugged, or another program has it; the flow starts again with it' : 'Frames until then were given. Check that the file is whole and a video'}.`,
+        // A camera may come back; a file decodes no better the second time.
+        { step: this.#ctx.step, retryable: isDevice, data: { input, frames, code, signal } },
+      )
+    } else if (complaint !== '') {
+      this.#ctx.log('warn', `ffmpeg decoded ${input} with errors, the last: ${complaint}`)
+    }
+    this.#arrived()
+  }
+
+  #atEnd(): 'end' {
+    if (this.#failure !== undefined && !this.#isClosed) throw this.#failure
+    return 'end'
+  }
+}
+
+function missingFile(input: string, ctx: SourceContext): OperationalError {
+  return new OperationalError('VIDEO_MISSING', `there is no video file ${input}. Check the path.`, {
+    step: ctx.step,
+    data: { input },
+  })
+}
