@@ -116,6 +116,8 @@ export interface Sink<T> {
   readonly kind: string
   readonly guarantee: SinkGuarantee
   describe(): Readonly<Record<string, unknown>>
+  /** True for what there can only be one of, as a port that is listened at: one worker then writes all rows. */
+  readonly isSingle?: boolean
   /** Opens this worker's writer. */
   open(ctx: SinkContext): Promise<SinkWriter<T>> | SinkWriter<T>
   /** For 'staged' sinks: opened once, by the supervisor. */

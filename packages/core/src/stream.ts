@@ -208,7 +208,7 @@ export class Stream<T> {
     this.graph.add({
       kind: 'sink',
       name,
-      inputs: [this.edge()],
+      inputs: [this.edge(sink.isSingle === true ? 'single' : 'forward')],
       spec: { type: 'sink', sink: sink as Sink<unknown> },
       ...nodeOptions(options),
     })

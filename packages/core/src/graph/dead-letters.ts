@@ -23,7 +23,7 @@ export function addDeadLetterSinks(graph: Graph): void {
       name: graph.nodes.some((n) => n.name === 'dead-letters')
         ? `dead-letters of ${first.replace('#', ' ')}`
         : 'dead-letters',
-      inputs: [input],
+      inputs: [sink.isSingle === true ? { ...input, partitioning: 'single' } : input],
       spec: { type: 'sink', sink: sink as Sink<unknown> },
     })
   }
