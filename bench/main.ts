@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { capacity } from './capacity/capacity.ts'
 import { fusion } from './fusion/fusion.ts'
 import { latency } from './latency/latency.ts'
 import type { Bench } from './lib/bench.ts'
@@ -12,7 +13,7 @@ import { type BenchReport, markdown } from './lib/report.ts'
 import { nexmark } from './nexmark/nexmark.ts'
 import { operators } from './operators/operators.ts'
 
-const benches: Readonly<Record<string, Bench>> = { latency, fusion, nexmark, operators }
+const benches: Readonly<Record<string, Bench>> = { latency, fusion, nexmark, operators, capacity }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
