@@ -152,7 +152,10 @@ async function work(one) {
     }, one.lineEveryMs ?? LINE_EVERY_MS)
     const { why, counts, output } = await runUnit(one, from)
     clearInterval(line)
-    for (const [key, count] of Object.entries(counts)) progress.counts[key] = (progress.counts[key] ?? 0) + count
+    for (const [key, count] of Object.entries(counts)) {
+      const before = progress.counts[key] ?? 0
+      progress.counts[key] = one.highest?.includes(key) ? Math.max(before, count) : before + count
+    }
     if (why !== null) {
       progress.failed.push({ seeds: { from, to }, why })
       say(`seeds ${from} to ${to} failed, ${why} (node ${one.args(from).join(' ')}):\n${output}`)

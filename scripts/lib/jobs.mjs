@@ -8,6 +8,7 @@
  * @property {(firstSeed: number) => string[]} args arguments for Node that do one unit
  * @property {(stdout: string) => Record<string, number> | null} counts what a unit did, to be added up; null when it
  * cannot be told, which is a failure
+ * @property {string[]} [highest] counts of which the highest is kept
  * @property {number} unitLimitMs a unit that takes longer is ended and has failed
  * @property {number} [lineEveryMs] between lines of progress
  */
@@ -30,6 +31,31 @@ export const jobs = {
     counts: killCounts,
     unitLimitMs: 20 * 60_000,
   },
+  log: {
+    what: 'the embedded log: 50 kills among four processes that append and read, and readers stopped for a minute',
+    units: 5,
+    seedsPerUnit: 1,
+    args: (seed) => [
+      '--conditions=millrace-source',
+      'packages/connectors/test/log-kills.ts',
+      ...['--seed', `${seed}`, '--kills', '10', '--stop-ms', '60000'],
+    ],
+    counts: logCounts,
+    highest: ['takeOverMsMax'],
+    unitLimitMs: 20 * 60_000,
+  },
+  'log-flow': {
+    what: 'a flow log -> window -> log under 50 kills',
+    units: 5,
+    seedsPerUnit: 1,
+    args: (seed) => [
+      '--conditions=millrace-source',
+      'packages/connectors/test/log-flow-kills.ts',
+      ...['--seed', `${seed}`, '--kills', '10'],
+    ],
+    counts: logCounts,
+    unitLimitMs: 20 * 60_000,
+  },
 }
 
 const SIM_LINE =
@@ -50,4 +76,12 @@ function killCounts(stdout) {
   const { kills, resumed, rows, outputs } = JSON.parse(line)
   const records = Object.values(outputs).reduce((sum, count) => sum + count, 0)
   return { runs: 1, kills, resumed, inputRecords: rows, outputRecords: records }
+}
+
+/** @param {string} stdout of log-kills.ts or log-flow-kills.ts: a line of JSON */
+function logCounts(stdout) {
+  const line = stdout.trim().split('\n').at(-1) ?? ''
+  if (!line.startsWith('{')) return null
+  const { seed: _, ...counts } = JSON.parse(line)
+  return { runs: 1, ...counts }
 }

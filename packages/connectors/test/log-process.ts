@@ -1,10 +1,9 @@
-/** For the tests of the log: a process of its own that joins a group, or appends and reads, until it is killed. */
+/** For the tests of the log: a process of its own that appends, reads or moves records until it is killed. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { openLog } from '@millrace/connectors/log'
 
 type Role =
-  | { readonly role: 'member'; readonly group: string; readonly topics: readonly string[]; readonly lease: string }
   /** Appends `prefix:0`, `prefix:1`, ... and prints how many are acknowledged. */
   | { readonly role: 'writer'; readonly topic: string; readonly prefix: string; readonly count: number }
   /** Moves records from one topic to another in transactions, as a member of a group. */
@@ -73,12 +72,6 @@ async function run(folder: string, role: Role): Promise<void> {
     let read = 0
     while (read < role.count) read += (await consumer.poll()).length
     console.log(read)
-  } else if (role.role === 'member') {
-    const { group, topics, lease } = role
-    const consumer = await log.consumer({ group, topics, lease: lease as '1s' })
-    while (consumer.assignment().length === 0) await consumer.poll({ wait: '20ms' })
-    console.log('joined')
-    await new Promise(() => setInterval(() => {}, 1000))
   } else {
     const consumer = await log.consumer({ group: 'movers', topics: [role.from], lease: role.lease as '1s' })
     const producer = await log.producer({ transactionalId: role.id })

@@ -1,8 +1,8 @@
 /** Topics and groups: asks the reader, has the writer change them. */
 import { positiveDurationMs, UsageError } from 'millrace/connector'
-import type { GroupOffset, LogAdmin, TopicDescription, TopicOptions } from './client.ts'
+import type { Beginning, GroupOffset, LogAdmin, TopicDescription, TopicOptions } from './client.ts'
 import type { LogParts } from './log.ts'
-import { checkName, wholeNumber } from './names.ts'
+import { checkName, checkTime, wholeNumber } from './names.ts'
 
 const PARTITIONS_MAX = 1024
 
@@ -46,6 +46,15 @@ export class Admin implements LogAdmin {
     }
   }
 
+  async offsetsForTimes(
+    topic: string,
+    time: number,
+  ): Promise<{ readonly partition: number; readonly offset: number }[]> {
+    checkTime(time)
+    const { reader } = this.#log
+    return reader.partitions(topic).map(({ id, partition }) => ({ partition, offset: reader.offsetForTime(id, time) }))
+  }
+
   async listGroups(): Promise<{ readonly name: string; readonly generation: number; readonly members: number }[]> {
     return this.#log.reader.groups()
   }
@@ -59,10 +68,12 @@ export class Admin implements LogAdmin {
     }))
   }
 
-  async resetOffsets(group: string, topic: string, to: 'earliest' | 'latest' | number): Promise<void> {
+  async resetOffsets(group: string, topic: string, to: Beginning | number): Promise<void> {
     checkName('group', group)
-    const offsets = this.#log.reader.partitions(topic).map(({ id, first, next }) => {
-      const wanted = to === 'earliest' ? first : to === 'latest' ? next : Math.max(first, Math.min(next, to))
+    const { reader } = this.#log
+    const offsets = reader.partitions(topic).map((place) => {
+      const { id, first, next } = place
+      const wanted = typeof to === 'number' ? Math.max(first, Math.min(next, to)) : reader.beginning(place, to)
       return { partition: id, next: wanted, generation: 0 }
     })
     await this.#log.writer.request('commitOffsets', { group, member: undefined, offsets })

@@ -90,21 +90,15 @@ function appendOnce(sql: Sql, producer: number, epoch: number, batch: BatchToApp
 }
 
 function appendBatch(sql: Sql, producer: number, batch: Omit<BatchToAppend, 'sequence'>, now: number): number {
-  const { partition, count, bytes } = batch
+  const { partition, count, timeHigh, bytes } = batch
   const place = sql(
-    'UPDATE partition SET next = next + ?, bytes = bytes + ? WHERE id = ? AND topic > 0 RETURNING next',
-  ).get(count, bytes.length, partition) as { next: number } | undefined
+    'UPDATE partition SET next = next + ?, bytes = bytes + ?, time_high = max(time_high, ?) WHERE id = ? AND topic > 0 RETURNING next, time_high',
+  ).get(count, bytes.length, timeHigh, partition) as { next: number; time_high: number } | undefined
   if (place === undefined) throw deletedTopic(partition)
   const base = place.next - count
-  sql('INSERT INTO batch (partition, base, span, size, appended_at, producer, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)').run(
-    partition,
-    base,
-    count,
-    bytes.length,
-    now,
-    producer,
-    bytes,
-  )
+  sql(
+    'INSERT INTO batch (partition, base, span, size, appended_at, producer, time_high, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  ).run(partition, base, count, bytes.length, now, producer, place.time_high, bytes)
   return base
 }
 

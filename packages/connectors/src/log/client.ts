@@ -27,6 +27,12 @@ export interface LogAdmin {
   describe(name: string): Promise<TopicDescription>
   /** Removes the records of a partition before an offset. Resolves to the offset of the first one that is left. */
   deleteRecords(topic: string, partition: number, before: number): Promise<number>
+  /**
+   * Of each partition the first offset whose record is of `time` (ms since the epoch) or later; its end when none is.
+   * Timestamps are those of the records and may come in any order.
+   * @throws OperationalError `LOG_TOPIC_UNKNOWN`; UsageError `LOG_OPTION`
+   */
+  offsetsForTimes(topic: string, time: number): Promise<{ readonly partition: number; readonly offset: number }[]>
   listGroups(): Promise<{ readonly name: string; readonly generation: number; readonly members: number }[]>
   /** What a group has committed. */
   offsets(group: string): Promise<GroupOffset[]>
@@ -34,7 +40,7 @@ export interface LogAdmin {
    * Sets where a group goes on in a topic. Refused while the group has members.
    * @throws OperationalError `LOG_GROUP_ACTIVE`, `LOG_TOPIC_UNKNOWN`
    */
-  resetOffsets(group: string, topic: string, to: 'earliest' | 'latest' | number): Promise<void>
+  resetOffsets(group: string, topic: string, to: Beginning | number): Promise<void>
 }
 
 /** Appends records; to be used by one writer at a time where the order between calls matters. */
@@ -53,12 +59,13 @@ export interface Producer {
    */
   sendOffsets(consumer: Consumer): Promise<void>
   /**
-   * Makes the transaction's records and offsets visible, all at once. When it fails nothing of it is visible, unless
-   * the error is retryable: then it is unknown, and reading the group's offsets tells.
+   * Makes the transaction's records and offsets visible, all at once. When it fails nothing of it is visible, and the
+   * consumers go back behind their last commit; unless the error is retryable: then it is unknown, and reading the
+   * group's offsets tells.
    * @throws OperationalError `LOG_FENCED`, `LOG_GENERATION`, `LOG_MEMBER_UNKNOWN`, `LOG_TOPIC_UNKNOWN`, `LOG_DISK`
    */
   commit(): Promise<void>
-  /** Forgets the transaction's records and offsets. */
+  /** Forgets the transaction's records and offsets. Consumers go on where they are: `seek` goes back. */
   abort(): Promise<void>
   /** Waits for what was sent. A transaction that has begun is aborted. */
   close(): Promise<void>
@@ -76,7 +83,8 @@ export interface Consumer {
   poll(options?: PollOptions): Promise<LogRecord[]>
   /**
    * The group goes on behind what `poll` has returned so far.
-   * @throws OperationalError `LOG_GENERATION`, `LOG_MEMBER_UNKNOWN`: others read these partitions now; UsageError without a group
+   * @throws OperationalError `LOG_GENERATION`, `LOG_MEMBER_UNKNOWN`: others read some of it again, and nothing was
+   * committed: `poll` goes on behind the last commit; UsageError without a group
    */
   commit(): Promise<void>
   /** Partitions this consumer reads. */
@@ -148,12 +156,15 @@ export interface SentRecord {
   readonly offset: number | undefined
 }
 
+/** The first record that is left, the next to come, or the first of this time (ms since the epoch) or later. */
+export type Beginning = 'earliest' | 'latest' | { readonly time: number }
+
 export interface ConsumerOptions {
   readonly topics: readonly string[]
   /** Shares the topics' partitions with the group's other members, and remembers what was committed. */
   readonly group?: string
   /** Where to begin in a partition without a committed offset. Default 'earliest'. */
-  readonly from?: 'earliest' | 'latest'
+  readonly from?: Beginning
   /** A member that was not heard of for this long has died. Default '10s'. */
   readonly lease?: Duration
   /** How long a member may take to let go of a partition that another one shall read. Default '30s'. */

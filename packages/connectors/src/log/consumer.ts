@@ -3,14 +3,15 @@
  *
  * Invariants:
  *  C1  A position moves over a record when `poll` has returned it, never before.
- *  C2  A member lets go of a partition in `poll` only, when everything returned before it has been dealt with.
+ *  C2  After a refused commit a member reads again what it still has: nothing it returned is passed over.
+ *  C3  A member lets go of a partition in `poll` only, when everything returned before it has been dealt with.
  */
 import { randomUUID } from 'node:crypto'
 import { durationMs, OperationalError, positiveDurationMs, UsageError } from 'millrace/connector'
 import { unknownPartition } from './admin.ts'
 import type { Consumer, ConsumerOptions, PollOptions } from './client.ts'
 import type { LogParts } from './log.ts'
-import { checkName, wholeNumber } from './names.ts'
+import { checkBeginning, checkName, wholeNumber } from './names.ts'
 import type { MemberView, OffsetCommit } from './protocol.ts'
 import type { LogRecord } from './records.ts'
 
@@ -55,6 +56,7 @@ export class LogConsumer implements Consumer {
     this.#leaseMs = positiveDurationMs(options.lease ?? '10s', 'lease')
     this.#revokeWithinMs = positiveDurationMs(options.revokeWithin ?? '30s', 'revokeWithin')
     if (options.group !== undefined) checkName('group', options.group)
+    if (options.from !== undefined) checkBeginning(options.from)
     if (options.topics.length === 0) throw new UsageError('LOG_OPTION', 'a consumer needs one topic or more.')
   }
 
@@ -80,9 +82,11 @@ export class LogConsumer implements Consumer {
     const commit = this.offsetsToCommit()
     try {
       if (commit.offsets.length > 0) await this.#log.writer.request('commitOffsets', commit)
-    } finally {
-      this.noteAnswered(commit)
+    } catch (thrown) {
+      this.noteFailed(commit, thrown)
+      throw thrown
     }
+    this.noteStored(commit)
   }
 
   assignment(): { readonly topic: string; readonly partition: number; readonly position: number }[] {
@@ -114,8 +118,14 @@ export class LogConsumer implements Consumer {
     await this.#log.writer.request('leave', { group, member })
   }
 
-  /** For a producer whose transaction held these offsets: committed or not, whoever asked was told. */
-  noteAnswered({ offsets }: OffsetCommit): void {
+  /** Also for a producer whose transaction held these offsets. */
+  noteFailed(commit: OffsetCommit, thrown: unknown): void {
+    // Of unknown outcome: whoever asked was told so and finds out.
+    if (thrown instanceof OperationalError && thrown.retryable) this.noteStored(commit)
+    else this.#rewind()
+  }
+
+  noteStored({ offsets }: OffsetCommit): void {
     this.#isBehind = false
     for (const { partition, next } of offsets) {
       const reading = this.#reading.get(partition)
@@ -128,9 +138,10 @@ export class LogConsumer implements Consumer {
     const { group } = this.#options
     if (this.#hasLost) {
       this.#hasLost = false
+      this.#rewind()
       throw new OperationalError(
         'LOG_GENERATION',
-        `some of what poll() returned since the last commit is of partitions that went to other members of group "${group}" and are read again there. Nothing was committed; undo what was done with it, or commit in onRevoked.`,
+        `some of what poll() returned since the last commit is of partitions that went to other members of group "${group}" and are read again there. Nothing was committed; undo what was done since the last commit, poll() gives what is still this member's again. Or commit in onRevoked.`,
         { data: { group } },
       )
     }
@@ -142,6 +153,16 @@ export class LogConsumer implements Consumer {
       generation,
     }))
     return { group, member: this.#member ?? 'none', offsets }
+  }
+
+  /** Goes on behind the last commit. */
+  #rewind(): void {
+    this.#isBehind = false
+    for (const reading of this.#reading.values()) {
+      reading.position = reading.committed
+      reading.fetchAt = reading.committed
+      reading.buffered = []
+    }
   }
 
   async #prepare(): Promise<void> {
@@ -243,7 +264,7 @@ export class LogConsumer implements Consumer {
 
   #add(id: number, topic: string, partition: number, generation: number, committed: number | undefined): void {
     const place = this.#log.reader.place(id)
-    const position = committed ?? (this.#options.from === 'latest' ? place.next : place.first)
+    const position = committed ?? this.#log.reader.beginning({ id, ...place }, this.#options.from ?? 'earliest')
     this.#reading.set(id, {
       id,
       topic,

@@ -79,7 +79,7 @@ export function commitOffsets(sql: Sql, { group, member, offsets }: OffsetCommit
       if (owner?.owner !== member || owner.generation !== generation) {
         throw new OperationalError(
           'LOG_GENERATION',
-          `partition ${partition} went to another member of group "${group}" (generation ${owner?.generation ?? 'none'}, this commit is of ${generation}). No offset of this commit was stored; what was read will be read there. Go on with poll().`,
+          `partition ${partition} went to another member of group "${group}" (generation ${owner?.generation ?? 'none'}, this commit is of ${generation}). No offset of this commit was stored. Undo what was done since the last one and go on with poll(), which gives what is still this member's again; the rest is read there.`,
           { data: { group, partition, generation } },
         )
       }

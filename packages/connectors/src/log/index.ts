@@ -1,5 +1,6 @@
 /** The embedded log: topics, partitions, groups and transactions in a folder: `@millrace/connectors/log`. */
 export type {
+  Beginning,
   Consumer,
   ConsumerOptions,
   GroupOffset,

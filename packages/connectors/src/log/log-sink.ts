@@ -19,7 +19,7 @@ import {
 import type { RecordFormat } from './formats.ts'
 import type { LogParts } from './log.ts'
 import { partitionOf } from './murmur2.ts'
-import { encodeBatch, type RecordContent, readRecord, recordBytes, writeRecord } from './records.ts'
+import { encodeBatch, type RecordContent, readRecord, recordBytes, timeHigh, writeRecord } from './records.ts'
 
 export interface WriteSettings<T> {
   readonly topic: string
@@ -189,6 +189,7 @@ export class TopicCommitter implements SinkCommitter {
     return drafts.map(({ records, partition }) => ({
       partition,
       count: records.length,
+      timeHigh: timeHigh(records),
       bytes: encodeBatch(records.map(({ timestamp, key, value, headers }) => ({ timestamp, key, value, headers }))),
     }))
   }

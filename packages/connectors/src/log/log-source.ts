@@ -8,6 +8,7 @@ import {
   type SourceReader,
 } from 'millrace/connector'
 import { type StandardSchema, validate } from '../file/standard-schema.ts'
+import type { Beginning } from './client.ts'
 import { type RecordFormat, Undecodable } from './formats.ts'
 import type { LogParts } from './log.ts'
 import type { LogRecord } from './records.ts'
@@ -15,7 +16,7 @@ import type { LogRecord } from './records.ts'
 export interface ReadSettings<T> {
   readonly topic: string
   readonly follow: boolean
-  readonly from: 'earliest' | 'latest'
+  readonly from: Beginning
   readonly format: RecordFormat<T>
   readonly schema: StandardSchema<T> | undefined
 }
@@ -66,7 +67,7 @@ export class TopicReader<T> implements SourceReader<T> {
     this.#id = place.id
     this.#partition = place.partition
     this.#giveBack = giveBack
-    this.#start = (position as number | undefined) ?? (from === 'latest' ? place.next : place.first)
+    this.#start = (position as number | undefined) ?? log.reader.beginning(place, from)
     this.#fetchAt = this.#start
     this.#end = follow ? Number.POSITIVE_INFINITY : place.next
   }

@@ -10,11 +10,12 @@ import {
 } from 'millrace/connector'
 import { checkSchema, type StandardSchema } from '../file/standard-schema.ts'
 import { Admin } from './admin.ts'
+import type { Beginning } from './client.ts'
 import { type FormatName, formatOf, type RecordFormat } from './formats.ts'
 import { holdParts, type LogParts } from './log.ts'
 import { TopicCommitter, TopicWriter } from './log-sink.ts'
 import { TopicReader } from './log-source.ts'
-import { checkName, wholeNumber } from './names.ts'
+import { checkBeginning, checkName, wholeNumber } from './names.ts'
 
 /** A topic: give it to `.source()` or to `.sink()`. */
 export type TopicConnector<T> = Source<T> & Sink<T>
@@ -33,8 +34,8 @@ export interface LogTopicOptions<T> {
   readonly schema?: StandardSchema<T>
   /** Source: go on for ever. Default true; false ends where the topic ends when the flow starts. */
   readonly follow?: boolean
-  /** Source: where a flow without state begins. Default 'earliest'. */
-  readonly from?: 'earliest' | 'latest'
+  /** Source: where a flow without state begins; `{ time }` is the time of records, in ms since the epoch. Default 'earliest'. */
+  readonly from?: Beginning
   /** Sink: what a first start does when this sink has published before, under state that is gone. Default 'refuse'. */
   readonly existing?: 'refuse' | 'append'
 }
@@ -56,8 +57,7 @@ export function logTopic<T>(options: LogTopicOptions<T>): TopicConnector<T> {
     options.partitions === undefined ? undefined : wholeNumber('partitions', options.partitions, 1, 1024)
   const format = formatOf<T>(options.format ?? 'json')
   if (schema !== undefined) checkSchema(schema)
-  if (!['earliest', 'latest'].includes(from))
-    throw new UsageError('LOG_OPTION', `from is ${JSON.stringify(from)}; it must be 'earliest' or 'latest'.`)
+  checkBeginning(from)
   if (!['refuse', 'append'].includes(existing))
     throw new UsageError('LOG_OPTION', `existing is ${JSON.stringify(existing)}; it must be 'refuse' or 'append'.`)
 

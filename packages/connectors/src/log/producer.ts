@@ -16,7 +16,7 @@ import type { LogParts } from './log.ts'
 import { partitionOf } from './murmur2.ts'
 import { checkName } from './names.ts'
 import type { BatchToAppend, OffsetCommit } from './protocol.ts'
-import { encodeBatch, type LogHeader, type RecordContent, recordBytes } from './records.ts'
+import { encodeBatch, type LogHeader, type RecordContent, recordBytes, timeHigh } from './records.ts'
 
 /** Records in one row of the file: a reader decodes it whole. */
 const BATCH_BYTES = 1024 * 1024
@@ -141,14 +141,17 @@ export class LogProducer implements Producer {
         pending,
         commits.map(({ commit }) => commit),
       )
+      for (const { consumer, commit } of commits) consumer.noteStored(commit)
+    } catch (thrown) {
+      for (const { consumer, commit } of commits) consumer.noteFailed(commit, thrown)
+      throw thrown
     } finally {
-      for (const { consumer, commit } of commits) consumer.noteAnswered(commit)
       this.#transaction = undefined
     }
   }
 
   async abort(): Promise<void> {
-    for (const { consumer, commit } of this.#inTransaction().commits) consumer.noteAnswered(commit)
+    for (const { consumer, commit } of this.#inTransaction().commits) consumer.noteStored(commit)
     this.#transaction = undefined
   }
 
@@ -232,7 +235,13 @@ export class LogProducer implements Producer {
     const batches = drafts.map(({ id, records }) => {
       const sequence = this.#sequences.get(id) ?? 0
       this.#sequences.set(id, sequence + records.length)
-      return { partition: id, sequence, count: records.length, bytes: encodeBatch(records) }
+      return {
+        partition: id,
+        sequence,
+        count: records.length,
+        timeHigh: timeHigh(records),
+        bytes: encodeBatch(records),
+      }
     })
     return { batches, places }
   }

@@ -19,6 +19,8 @@ export interface BatchToAppend {
   /** Number of the first record in the producer's count for this partition. */
   readonly sequence: number
   readonly count: number
+  /** Latest timestamp of its records. */
+  readonly timeHigh: number
   readonly bytes: Uint8Array
 }
 

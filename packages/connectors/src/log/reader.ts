@@ -2,6 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { OperationalError } from 'millrace/connector'
 import { lastPublication } from './append.ts'
+import type { Beginning } from './client.ts'
 import { decodeBatch, type StoredRecord } from './records.ts'
 import { isBusy, logError, openDatabase } from './sqlite.ts'
 import { type Sql, statements } from './statements.ts'
@@ -113,6 +114,46 @@ export class LogReader {
       // Compaction may have removed the last batches whole.
       const next = isWhole ? Math.max(place.next, batches.at(-1)?.next ?? 0) : (batches.at(-1)?.next ?? offset)
       return { batches, next }
+    })
+  }
+
+  /** Offset of the first record of `time` or later, of those that are left; the end when there is none. */
+  offsetForTime(id: number, time: number): number {
+    for (let at = this.#placeForTime(id, time); ; ) {
+      const { batches, next } = this.fetch(id, at)
+      for (const { base, records } of batches) {
+        const found = records.find((record) => record.timestamp >= time)
+        if (found !== undefined) return base + found.delta
+      }
+      if (next === at) return next
+      at = next
+    }
+  }
+
+  /** Where a reader without a committed offset begins. */
+  beginning({ id, first, next }: Omit<PartitionPlace, 'partition' | 'bytes'>, from: Beginning): number {
+    if (from === 'earliest') return first
+    return from === 'latest' ? next : this.offsetForTime(id, from.time)
+  }
+
+  /** An offset before which no record is of `time` or later: the first batch whose `time_high` says so. */
+  #placeForTime(id: number, time: number): number {
+    return this.#read(() => {
+      const { first, next } = this.place(id)
+      const batchAt = this.#sql(
+        'SELECT base, span, time_high FROM batch WHERE partition = ? AND base <= ? ORDER BY base DESC LIMIT 1',
+      )
+      let low = first
+      let high = next
+      while (low < high) {
+        const middle = low + Math.floor((high - low) / 2)
+        const batch = batchAt.get(id, middle) as { base: number; span: number; time_high: number } | undefined
+        // Compaction may have removed what lay there.
+        if (batch === undefined || batch.base + batch.span <= low) low = middle + 1
+        else if (batch.time_high < time) low = batch.base + batch.span
+        else high = Math.max(low, batch.base)
+      }
+      return low
     })
   }
 

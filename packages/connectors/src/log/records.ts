@@ -48,6 +48,11 @@ export function recordBytes(record: RecordContent): number {
   return bytes
 }
 
+/** Latest timestamp of some records. */
+export function timeHigh(records: readonly RecordContent[]): number {
+  return records.reduce((high, { timestamp }) => Math.max(high, timestamp), Number.NEGATIVE_INFINITY)
+}
+
 /**
  * A batch of records whose offsets follow each other, or of what compaction left of it.
  * @throws InvariantError `LOG_BATCH_EMPTY`

@@ -4,22 +4,24 @@ import { OperationalError } from 'millrace/connector'
 import { openDatabase } from './sqlite.ts'
 import { inTransaction, patiently } from './transaction.ts'
 
-const VERSION = 1
+const VERSION = 2
 
 const TABLES = `
 CREATE TABLE topic (
   id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
   retention_ms REAL, retention_bytes REAL, compact INTEGER NOT NULL, tombstone_ms REAL NOT NULL
 );
--- compacted: offset up to which superseded records are gone.
+-- compacted: offset up to which superseded records are gone. time_high: latest timestamp of all records so far.
 CREATE TABLE partition (
   id INTEGER PRIMARY KEY AUTOINCREMENT, topic INTEGER NOT NULL, number INTEGER NOT NULL,
   first INTEGER NOT NULL DEFAULT 0, next INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
-  compacted INTEGER NOT NULL DEFAULT 0, UNIQUE (topic, number)
+  compacted INTEGER NOT NULL DEFAULT 0, time_high REAL NOT NULL DEFAULT -9e999, UNIQUE (topic, number)
 );
+-- time_high: that of the partition up to and with this batch. It never falls, so offsets are found by time in log n steps.
 CREATE TABLE batch (
   id INTEGER PRIMARY KEY, partition INTEGER NOT NULL, base INTEGER NOT NULL, span INTEGER NOT NULL,
-  size INTEGER NOT NULL, appended_at REAL NOT NULL, producer INTEGER NOT NULL, bytes BLOB NOT NULL
+  size INTEGER NOT NULL, appended_at REAL NOT NULL, producer INTEGER NOT NULL,
+  time_high REAL NOT NULL, bytes BLOB NOT NULL
 );
 CREATE UNIQUE INDEX batch_place ON batch (partition, base, span, size, appended_at);
 CREATE TABLE producer (

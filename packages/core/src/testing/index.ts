@@ -13,6 +13,7 @@ export type {
   LogClientRecord,
 } from './log-client.ts'
 export { type LogContractOptions, type LogFixture, logContract } from './log-contract.ts'
+export { type LogContractProcess, type LogKillsOptions, type LogKillsReport, logUnderKills } from './log-kills.ts'
 export {
   type CreateOperator,
   type EmittedRow,

@@ -29,6 +29,11 @@ export interface LogClientAdmin {
   }>
   /** Resolves to the first offset that is left. */
   deleteRecords(topic: string, partition: number, before: number): Promise<number>
+  /** Of each partition the first offset whose record is of `time` (ms since the epoch) or later; its end when none is. */
+  offsetsForTimes(
+    topic: string,
+    time: number,
+  ): Promise<readonly { readonly partition: number; readonly offset: number }[]>
   /** What a group has committed: the offset of the next record to read. */
   offsets(
     group: string,

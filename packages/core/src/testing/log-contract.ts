@@ -1,22 +1,23 @@
 /** The contract of logs as checks: what the embedded log, and every client of another one, is run against. */
 import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict'
-import { nodePorts } from '../runtime/node-ports.ts'
 import type { Duration } from '../time/duration.ts'
 import { type Closable, type ContractCheck, check } from './contract.ts'
-import type { LogClient, LogClientConsumer, LogClientConsumerOptions, LogClientProducer } from './log-client.ts'
+import type { LogClient, LogClientProducer } from './log-client.ts'
+import { type LogContractProcess, logUnderKills } from './log-kills.ts'
+import { now, number, numbers, pause, range, readAll, SLACK, text, until } from './log-reading.ts'
 
 /** A log of its own for one check, without topics whose names begin with `contract`. */
 export interface LogFixture extends Closable {
   readonly log: LogClient
-  /** Another handle of the same log; where the implementation allows, as another process has it. */
+  /** Another handle of the same log, best of another process. */
   readonly second: () => Promise<LogClient>
   /**
    * Sends the producer's last append once more, as after a lost acknowledgement. Leave it out where nothing can do that
    * from outside: the check then says that it was not made.
    */
   readonly resendLast?: (producer: LogClientProducer) => Promise<void>
-  /** Joins the group, polls, and dies without a word. Leave it out where nothing can die from outside. */
-  readonly dyingMember?: (options: LogClientConsumerOptions) => Promise<void>
+  /** A process with a handle of the same log. Leave it out where nothing can be killed from outside. */
+  readonly process?: () => Promise<LogContractProcess>
 }
 
 export interface LogContractOptions {
@@ -30,16 +31,20 @@ export interface LogContractOptions {
     /** Until retention and compaction have run. Default 1000. */
     readonly upkeep?: number
   }
+  /** 2 or 4: handles that append and read at once. Default 2. */
+  readonly handles?: 2 | 4
+  /** Processes killed in the check with kills, 4 being at work; `logUnderKills` alone is for more. Default 5. */
+  readonly kills?: number
   /** Told of a check that cannot be made here. Default: nothing. */
   readonly skipped?: (check: string, why: string) => void
 }
 
-const SLACK = 5
 const TOPIC = 'contract'
 
 /** The promises of a log. With vitest: `for (const check of logContract(name, options)) test(check.name, check.run)` */
 export function logContract(name: string, options: LogContractOptions): readonly ContractCheck[] {
   const { wake = 100, lease = 1000, upkeep = 1000 } = options.withinMs ?? {}
+  const { handles: handleCount = 2, kills = 5 } = options
   const leaseText: Duration = `${lease}ms`
   const promise = (text: string, body: (fixture: LogFixture) => Promise<void>): ContractCheck =>
     check(`${name}: ${text}`, options.open, body)
@@ -123,6 +128,28 @@ export function logContract(name: string, options: LogContractOptions): readonly
       deepStrictEqual(numbers(await consumer.poll({ maxRecords: 1 })), [7])
     }),
 
+    promise('offsets are found by the time of records, whatever their order', async ({ log }) => {
+      await log.admin.createTopic(TOPIC, { partitions: 2, retention: 'forever' })
+      const producer = await log.producer()
+      const times = [10, 30, 20, 20, 50, 40, 40, 60]
+      for (let i = 0; i < times.length; i += 2) {
+        await producer.send(
+          times
+            .slice(i, i + 2)
+            .map((t) => ({ topic: TOPIC, partition: 0, value: 'x', timestamp: 1_700_000_000_000 + t })),
+        )
+      }
+      for (const time of [0, 10, 11, 20, 30, 31, 50, 51, 60, 61]) {
+        const offsets = await log.admin.offsetsForTimes(TOPIC, 1_700_000_000_000 + time)
+        const first = times.findIndex((t) => t >= time)
+        deepStrictEqual(
+          [...offsets].sort((a, b) => a.partition - b.partition).map(({ offset }) => offset),
+          [first < 0 ? times.length : first, 0],
+          `the first record at or after ${time}`,
+        )
+      }
+    }),
+
     promise('a waiting reader is woken by an append through another handle', async ({ log, second }) => {
       await log.admin.createTopic(TOPIC)
       const other = await second()
@@ -149,7 +176,7 @@ export function logContract(name: string, options: LogContractOptions): readonly
 
     promise('handles that append and read at once lose nothing and see one order', async ({ log, second }) => {
       await log.admin.createTopic(TOPIC, { partitions: 2 })
-      const handles = [log, await second()]
+      const handles = [log, ...(await handlesOf(second, handleCount - 1))]
       const each = 60
       const writing = handles.map(async (handle, h) => {
         const producer = await handle.producer()
@@ -160,16 +187,16 @@ export function logContract(name: string, options: LogContractOptions): readonly
         readAll(await handle.consumer({ topics: [TOPIC] }), each * handles.length),
       )
       await Promise.all(writing)
-      const [mine, others] = (await Promise.all(reading)).map((read) =>
+      const [mine, ...others] = (await Promise.all(reading)).map((read) =>
         [0, 1].map((p) => read.filter((r) => r.partition === p).map((r) => [r.offset, text(r.value)])),
       )
-      deepStrictEqual(mine, others, 'both readers saw one order')
+      for (const other of others) deepStrictEqual(mine, other, 'all readers saw one order')
       for (const partition of [0, 1]) {
         deepStrictEqual(
           mine[partition].map(([offset]) => offset),
-          range(0, each),
+          range(0, (each / 2) * handles.length),
         )
-        for (const h of [0, 1]) {
+        for (const h of handles.keys()) {
           deepStrictEqual(
             mine[partition].map(([, value]) => String(value)).filter((value) => value.startsWith(`${h}:`)),
             range(0, each)
@@ -179,7 +206,7 @@ export function logContract(name: string, options: LogContractOptions): readonly
           )
         }
       }
-      await handles[1].close()
+      for (const other of handles.slice(1)) await other.close()
     }),
 
     promise('deleted records are gone, the others keep their offsets', async ({ log }) => {
@@ -339,12 +366,12 @@ export function logContract(name: string, options: LogContractOptions): readonly
       'members share the partitions; each has one reader, nothing committed is read twice',
       async ({ log, second }) => {
         await log.admin.createTopic(TOPIC, { partitions: 4 })
-        const other = await second()
+        const others = await handlesOf(second, handleCount - 1)
         const options = { topics: [TOPIC], group: 'contract-g', lease: leaseText }
-        const members = [await log.consumer(options), await other.consumer(options)]
-        await until(lease * SLACK * 2, 'both members have two partitions', async () => {
+        const members = await Promise.all([log, ...others].map((handle) => handle.consumer(options)))
+        await until(lease * SLACK * 2, 'all members have as many partitions', async () => {
           for (const member of members) await member.poll({ wait: '5ms' })
-          return members.every((member) => member.assignment().length === 2)
+          return members.every((member) => member.assignment().length === 4 / members.length)
         })
         deepStrictEqual(
           members.flatMap((m) => m.assignment().map((a) => a.partition)).sort(),
@@ -366,12 +393,12 @@ export function logContract(name: string, options: LogContractOptions): readonly
           read.sort((a, b) => a - b),
           range(0, 40),
         )
-        await members[1].close()
+        for (const member of members.slice(1)) await member.close()
         await until(lease * SLACK * 2, 'the one that stays has everything', async () => {
           deepStrictEqual(await members[0].poll({ wait: '5ms' }), [], 'what was committed is not read again')
           return members[0].assignment().length === 4
         })
-        await other.close()
+        for (const other of others) await other.close()
       },
     ),
 
@@ -407,28 +434,22 @@ export function logContract(name: string, options: LogContractOptions): readonly
       },
     ),
 
-    promise('partitions of a member that died are read by others within the lease', async ({ log, dyingMember }) => {
-      const text = 'partitions of a member that died are read by others within the lease'
-      if (dyingMember === undefined) return skip(text, 'no fixture.dyingMember')
+    promise('partitions of a member that died are read by others within the lease', async ({ log, process }) => {
+      if (process === undefined)
+        return skip('partitions of a member that died are read by others within the lease', 'no fixture.process')
       await log.admin.createTopic(TOPIC, { partitions: 2 })
       const options = { topics: [TOPIC], group: 'contract-g', lease: leaseText }
       const alive = await log.consumer(options)
       await alive.poll({ wait: '5ms' })
-      const dying = dyingMember(options)
-      let isDead = false
-      dying.then(
-        () => {
-          isDead = true
-        },
-        () => {},
-      )
-      let diedAt = 0
-      await until(lease * SLACK * 4, 'the other one dies', async () => {
+      const dying = await process()
+      const member = await dying.log.consumer(options)
+      await until(lease * SLACK * 4, 'the other one has joined', async () => {
         await alive.poll({ wait: '5ms' })
-        diedAt = now()
-        return isDead
+        await member.poll({ wait: '5ms' })
+        return member.assignment().length > 0
       })
-      await dying
+      const diedAt = now()
+      await dying.kill()
       await (await log.producer()).send(range(0, 6).map((n) => ({ topic: TOPIC, partition: n % 2, value: String(n) })))
       const read = await readAll(alive, 6)
       deepStrictEqual(numbers(read).sort(), range(0, 6))
@@ -436,49 +457,21 @@ export function logContract(name: string, options: LogContractOptions): readonly
       ok(took <= lease * SLACK, `it took ${took} ms, the lease is ${lease} ms`)
       await alive.commit()
     }),
+
+    promise(KILLS, async ({ log, process }) => {
+      if (process === undefined) return skip(KILLS, 'no fixture.process')
+      await logUnderKills({ log, process, kills, leaseMs: lease })
+    }),
   ]
 }
 
-type Read = Awaited<ReturnType<LogClientConsumer['poll']>>
+const KILLS = 'four processes append and move at once, are killed and stopped: nothing is lost, nothing comes twice'
 
-/** Reads until that many records have come; one more would be noticed. Group members get time to join. */
-async function readAll(consumer: LogClientConsumer, count: number): Promise<Read[number][]> {
-  const read: Read[number][] = []
-  const deadline = now() + READ_MS
-  while (read.length < count && now() < deadline) read.push(...(await consumer.poll({ wait: '200ms' })))
-  strictEqual(read.length, count, `${read.length} records were read, ${count} are there`)
-  return read
-}
-
-const READ_MS = 20_000
-
-const now = (): number => nodePorts().clock.monotonic()
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => nodePorts().scheduler.after(ms, resolve))
-}
-
-async function until(ms: number, what: string, isTrue: () => Promise<boolean>): Promise<void> {
-  for (const deadline = now() + ms; !(await isTrue()); ) {
-    ok(now() < deadline, `${what}: not within ${ms} ms`)
-    await pause(10)
-  }
-}
+const handlesOf = (second: LogFixture['second'], count: number): Promise<LogClient[]> =>
+  Promise.all(Array.from({ length: count }, second))
 
 const waitOf = (lease: number): Duration => `${lease * SLACK}ms`
 
 function values(from: number, to: number, topic = TOPIC) {
   return range(from, to).map((n) => ({ topic, partition: 0, value: String(n) }))
 }
-
-function range(from: number, to: number): number[] {
-  return Array.from({ length: to - from }, (_, i) => from + i)
-}
-
-function text(value: string | Uint8Array | null): string | null {
-  return value === null ? null : Buffer.from(value).toString('latin1')
-}
-
-const number = (record: Read[number]): number => Number(Buffer.from(record.value ?? '').toString())
-
-const numbers = (records: readonly Read[number][]): number[] => records.map(number)
