@@ -35,12 +35,12 @@ export function windowing(options: WindowingOptions): TimeWindow | CountWindow {
   const unit = isCount ? 'records' : 'seconds'
   const perUnit = isCount ? 1 : 1_000
   const size = options.windowSize ?? (isCount ? 100 : 10)
-  checkRange('windowSize', size, 1, isCount ? 10_000 : 3_600, unit, perUnit)
+  checkRange('windowSize', size, [1, isCount ? 10_000 : 3_600, isCount ? '100' : '10'], unit, perUnit)
   const half = isCount ? Math.floor(size / 2) : Math.floor(size * 500) / 1_000
   const slide = options.slideSize ?? Math.max(1, half)
-  checkRange('slideSize', slide, 1, size, unit, perUnit)
+  checkRange('slideSize', slide, [1, size, 'half the window'], unit, perUnit)
   const capacity = options.bufferSize ?? 1_000
-  checkRange('bufferSize', capacity, 10, 100_000, 'records', 1)
+  checkRange('bufferSize', capacity, [10, 100_000, '1000'], 'records', 1)
   const buffer = Object.freeze({ capacity, whenFull: 'block' as const })
   if (isCount) return Object.freeze({ type: 'count', size, slide, order: 'arrival', buffer })
   return Object.freeze({
@@ -58,14 +58,16 @@ export const presets = Object.freeze({
   batchStream: windowing({ type: 'time', windowSize: 300, slideSize: 60, bufferSize: 10_000 }),
 })
 
-function checkRange(name: string, got: number, min: number, max: number, unit: string, perUnit: number): void {
+type Range = readonly [min: number, max: number, byDefault: string]
+
+function checkRange(name: string, got: number, [min, max, byDefault]: Range, unit: string, perUnit: number): void {
   const scaled = got * perUnit
   const isWhole = Math.abs(scaled - Math.round(scaled)) < 1e-6
   if (typeof got === 'number' && got >= min && got <= max && isWhole) return
   const step = perUnit === 1 ? 'whole ' : ''
   throw new UsageError(
     'WINDOW_RANGE',
-    `${name} is ${String(got)}; it must be ${min} to ${max} ${step}${unit}${perUnit === 1 ? '' : ', in whole milliseconds'}. tumbling(), hopping() and countWindow() take other sizes.`,
+    `${name} is ${String(got)}; it must be ${min} to ${max} ${step}${unit}${perUnit === 1 ? '' : ', in whole milliseconds'} (default ${byDefault}). tumbling(), hopping() and countWindow() take other sizes.`,
     { data: { parameter: name, got, min, max, unit } },
   )
 }

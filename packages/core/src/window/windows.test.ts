@@ -42,10 +42,21 @@ it('windowing counts seconds for time and records for count, and slides by half 
   expect(windowing({ type: 'count', windowSize: 1 }).slide).toBe(1)
 })
 
-it('parameters out of range are refused with the range', () => {
+it('the ends of the ranges are in them', () => {
+  const time = windowing({ type: 'time', windowSize: 3_600, slideSize: 1, bufferSize: 10 })
+  expect([time.sizeMs, time.slideMs, time.buffer?.capacity]).toEqual([3_600_000, 1_000, 10])
+  const records = windowing({ type: 'count', windowSize: 10_000, slideSize: 10_000, bufferSize: 100_000 })
+  expect([records.size, records.slide, records.buffer?.capacity]).toEqual([10_000, 10_000, 100_000])
+})
+
+it('parameters out of range are refused with the range and the default', () => {
   expect(() => windowing({ type: 'time', windowSize: 3_601 })).toThrow(
-    'windowSize is 3601; it must be 1 to 3600 seconds',
+    'windowSize is 3601; it must be 1 to 3600 seconds, in whole milliseconds (default 10).',
   )
+  expect(() => windowing({ type: 'sliding', windowSize: 0.5 })).toThrow('windowSize is 0.5; it must be 1 to 3600')
+  expect(() => windowing({ type: 'count', windowSize: 0 })).toThrow('1 to 10000 whole records (default 100).')
+  expect(() => windowing({ type: 'time', slideSize: 0.5 })).toThrow('(default half the window).')
+  expect(() => windowing({ type: 'count', bufferSize: 100_001 })).toThrow('10 to 100000 whole records (default 1000).')
   expect(() => windowing({ type: 'count', windowSize: 10_001 })).toThrow('it must be 1 to 10000 whole records')
   expect(() => windowing({ type: 'time', windowSize: 5, slideSize: 6 })).toThrow('slideSize is 6; it must be 1 to 5')
   expect(() => windowing({ type: 'time', bufferSize: 9 })).toThrow('bufferSize is 9; it must be 10 to 100000')
