@@ -110,6 +110,11 @@ class VideoReader implements SourceReader<VideoFrame> {
   #filled = 0
   /** Complete frames that were not given yet. */
   #ready: VideoFrame[] = []
+  /**
+   * Of a file: what had no room. The rest of a chunk, and what was in the pipe when ffmpeg ended, as Node then empties
+   * it, asked or not.
+   */
+  #rest: Uint8Array[] = []
   /** Number of the next frame to complete. */
   #number: number
   /** Position: number of the next frame to give. */
@@ -119,8 +124,8 @@ class VideoReader implements SourceReader<VideoFrame> {
   #lastFrameMs: number
   #isSilent = false
   #complaints = ''
-  #failure: OperationalError | undefined
-  #hasEnded = false
+  /** How ffmpeg ended. */
+  #ending: { readonly code: number | null; readonly signal: string | null } | undefined
   #isClosed = false
   #arrived: () => void = () => {}
 
@@ -140,7 +145,8 @@ class VideoReader implements SourceReader<VideoFrame> {
     this.#exited = new Promise((resolve) => {
       // 'close' comes when the pipes have given everything, which 'exit' does not promise.
       child.once('close', (code, signal) => {
-        this.#ended(code, signal)
+        this.#ending = { code, signal }
+        this.#arrived()
         resolve()
       })
     })
@@ -152,7 +158,7 @@ class VideoReader implements SourceReader<VideoFrame> {
       const dueMs = this.#ready[0].at
       return dueMs <= now ? this.#give() : waitUntil(this.#ctx, dueMs, now).then(() => this.#give())
     }
-    if (this.#hasEnded) return this.#atEnd()
+    if (this.#ending !== undefined) return this.#end(this.#ending)
     this.#listen(now)
     const arrived = new Promise<void>((resolve) => {
       this.#arrived = resolve
@@ -165,6 +171,7 @@ class VideoReader implements SourceReader<VideoFrame> {
       this.#isClosed = true
       this.#draft?.drop()
       this.#child.stdout.destroy()
+      this.#child.stderr.destroy()
       this.#child.kill('SIGTERM')
     }
     const force = setTimeout(() => this.#child.kill('SIGKILL'), endPatienceMs)
@@ -177,6 +184,11 @@ class VideoReader implements SourceReader<VideoFrame> {
     if (this.#isClosed) return
     const { frameBytes } = this.#pool
     for (let from = 0; from < chunk.length; ) {
+      if (!this.#options.isDevice && this.#ready.length >= aheadMax) {
+        this.#rest.push(chunk.subarray(from))
+        this.#child.stdout.pause()
+        return
+      }
       this.#draft ??= this.#pool.begin()
       const part = chunk.subarray(from, from + frameBytes - this.#filled)
       this.#draft.pixels.set(part, this.#filled)
@@ -197,7 +209,6 @@ class VideoReader implements SourceReader<VideoFrame> {
     this.#startMs ??= now - (number * 1000) / fps
     const at = isDevice ? now : this.#startMs + (number * 1000) / fps
     this.#ready.push({ at, number, frame: draft.finish() })
-    if (!isDevice && this.#ready.length >= aheadMax) this.#child.stdout.pause()
     if (isDevice && this.#ready.length > aheadMax) this.#drop(1)
     this.#arrived()
   }
@@ -206,12 +217,22 @@ class VideoReader implements SourceReader<VideoFrame> {
   #give(): SourceBatch<VideoFrame> | 'end' {
     const now = this.#clock()
     const due = this.#ready.filter(({ at }) => at <= now).length
-    if (due === 0) return this.#hasEnded && this.#ready.length === 0 ? this.#atEnd() : batchOf([], this.#next)
+    if (due === 0) {
+      return this.#ending !== undefined && this.#ready.length === 0 ? this.#end(this.#ending) : batchOf([], this.#next)
+    }
     if (due > 1) this.#drop(due - 1)
     const frame = this.#ready.shift() as VideoFrame
     this.#next = frame.number + 1
-    if (!this.#hasEnded && this.#ready.length < aheadMax) this.#child.stdout.resume()
+    this.#takeOn()
     return batchOf([frame], this.#next)
+  }
+
+  /** There is room again. */
+  #takeOn(): void {
+    const rest = this.#rest
+    this.#rest = []
+    for (const chunk of rest) this.#take(chunk)
+    if (this.#rest.length === 0) this.#child.stdout.resume()
   }
 
   #drop(count: number): void {
@@ -226,30 +247,29 @@ class VideoReader implements SourceReader<VideoFrame> {
     this.#ctx.log('warn', `the video ${this.#options.input} has given no frame for ${Math.round(silentMs / 1000)} s`)
   }
 
-  #ended(code: number | null, signal: string | null): void {
-    this.#hasEnded = true
-    this.#draft?.drop()
+  /** Everything was given. @throws OperationalError `VIDEO_DECODE` unless that was a whole file */
+  #end({ code, signal }: { readonly code: number | null; readonly signal: string | null }): 'end' {
+    if (this.#isClosed) return 'end'
     const { input, isDevice } = this.#options
     const complaint = this.#complaints.trim().split('\n').at(-1) ?? ''
-    const how = signal !== null ? `was ended by ${signal}` : code !== 0 ? `ended with code ${code}` : undefined
     const frames = this.#number - this.#options.first
-    const torn = this.#filled === 0 ? '' : `, in the middle of one`
-    if (how !== undefined || torn !== '' || frames === 0 || isDevice) {
-      this.#failure = new OperationalError(
-        'VIDEO_DECODE',
-        `ffmpeg ${how ?? 'ended'} after ${frames} frames of ${input}${torn}${complaint === '' ? '' : `: ${complaint}`}. ${isDevice ? 'The camera was unplugged, or another program has it; the flow starts again with it' : 'Frames until then were given. Check that the file is whole and a video'}.`,
-        // A camera may come back; a file decodes no better the second time.
-        { step: this.#ctx.step, retryable: isDevice, data: { input, frames, code, signal } },
-      )
-    } else if (complaint !== '') {
-      this.#ctx.log('warn', `ffmpeg decoded ${input} with errors, the last: ${complaint}`)
+    const isTorn = this.#filled > 0
+    if (code === 0 && !isTorn && frames > 0 && !isDevice) {
+      if (complaint !== '') this.#ctx.log('warn', `ffmpeg decoded ${input} with errors, the last: ${complaint}`)
+      this.#complaints = ''
+      return 'end'
     }
-    this.#arrived()
-  }
-
-  #atEnd(): 'end' {
-    if (this.#failure !== undefined && !this.#isClosed) throw this.#failure
-    return 'end'
+    const how = signal !== null ? `was ended by ${signal}` : `ended with code ${code}`
+    const where = `after ${frames} frames of ${input}${isTorn ? ', in the middle of one' : ''}`
+    const remedy = isDevice
+      ? 'The camera was unplugged, or another program has it; the flow starts again and looks for it'
+      : 'The frames until then were given. Check that the file is whole, and a video'
+    throw new OperationalError(
+      'VIDEO_DECODE',
+      `ffmpeg ${how} ${where}${complaint === '' ? '' : `: ${complaint}`}. ${remedy}.`,
+      // A camera may come back; a file decodes no better the second time.
+      { step: this.#ctx.step, retryable: isDevice, data: { input, frames, code, signal } },
+    )
   }
 }
 
