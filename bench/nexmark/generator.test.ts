@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { NexmarkGenerator } from './generator.ts'
+import { NexmarkGenerator, openMsMax } from './generator.ts'
 import { eventLine } from './line.ts'
 import { SplittableRandom } from './random.ts'
 
@@ -31,13 +31,43 @@ test('an event is the same whichever was made before it', () => {
   for (let k = 99; k >= 0; k--) expect(eventLine(backwards, k)).toBe(lines[k])
 })
 
-test('a bid of which less is drawn agrees in what is drawn', () => {
-  const generator = new NexmarkGenerator()
-  for (let k = 4; k < 40; k++) {
-    const { auction, bidder, price } = generator.bid(k)
-    generator.drawBid(k, 3)
-    expect(generator.draws).toMatchObject({ auction, bidder, price })
-    generator.drawBid(k, 1)
-    expect(generator.draws.auction).toBe(auction)
+test('an event of which less is drawn agrees in what is drawn', () => {
+  const all = new NexmarkGenerator()
+  const few = new NexmarkGenerator()
+  for (let k = 2; k < 48; k++) {
+    all.drawBid(k)
+    few.drawBid(k, 3)
+    const { auction, bidder, price } = all.bid
+    expect(few.bid).toMatchObject({ auction, bidder, price })
   }
+  for (let k = 48; k < 60; k++) {
+    all.drawAuction(k)
+    few.drawAuction(k, 4)
+    const { seller, category, expires } = all.auction
+    expect(few.auction).toMatchObject({ seller, category, expires })
+    all.drawPerson(k)
+    few.drawPerson(k, 5)
+    const { name, city, state } = all.person
+    expect(few.person).toMatchObject({ name, city, state })
+  }
+})
+
+test('auctions are open no longer than is said', () => {
+  for (const rate of [1, 10, 10_000, 333_333, 10_000_000]) {
+    const generator = new NexmarkGenerator({ rate })
+    let longest = 0
+    for (let k = 0; k < 20_000; k++) {
+      generator.drawAuction(k, 4)
+      longest = Math.max(longest, generator.auction.expires - generator.auction.dateTime)
+    }
+    expect(longest).toBeGreaterThan(0)
+    expect(longest).toBeLessThanOrEqual(openMsMax(rate))
+  }
+})
+
+test('seeds count in all their bits', () => {
+  const lines = [0, 1, 2 ** 31, 2 ** 32, 2 ** 53 - 1].map((seed) => {
+    return eventLine(new NexmarkGenerator({ seeds: [seed, 3, 7] }), 5)
+  })
+  expect(new Set(lines).size).toBe(5)
 })

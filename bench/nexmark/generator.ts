@@ -4,8 +4,9 @@
  * Profile EV of spec/nexmark.md: the draws of event `k` start from a seed of its own, so that any event can be made
  * without the ones before it. A reader may start anywhere, at any parallelism, and the data are the same.
  */
+import { EPOCH, idOf, lastAuction, lastPerson } from './numbering.ts'
 import { SplittableRandom } from './random.ts'
-import { hotChannel, makeTexts, POOL_LENGTH, randomText, type Texts } from './texts.ts'
+import { hotChannel, POOL_LENGTH, randomText, type Texts, textsOf } from './texts.ts'
 
 export interface GeneratorOptions {
   /** Events per second of event time. Default 10,000. */
@@ -14,51 +15,54 @@ export interface GeneratorOptions {
   readonly seeds?: readonly [draws: number, table: number, pool: number]
 }
 
-export interface Person {
+/** Of every event. */
+interface Event {
+  /** Event time, ms since the epoch. */
+  readonly dateTime: number
+  /** Number of the event, 0 being the first. It never falls as time goes on: the order among events of one millisecond. */
+  readonly event: number
+}
+
+export interface Person extends Event {
   readonly id: number
   readonly name: string
   readonly email: string
   readonly card: string
   readonly city: string
   readonly state: string
-  readonly dateTime: number
   readonly extra: string
 }
 
-export interface Auction {
+export interface Auction extends Event {
   readonly id: number
   readonly itemName: string
   readonly description: string
   readonly initialBid: number
   readonly reserve: number
-  readonly dateTime: number
+  /** The last ms at which bids count. */
   readonly expires: number
   readonly seller: number
   readonly category: number
   readonly extra: string
 }
 
-export interface Bid {
+export interface Bid extends Event {
   readonly auction: number
   readonly bidder: number
   /** Cents. */
   readonly price: number
   readonly channel: string
   readonly url: string
-  /** Event time, ms since the epoch. */
-  readonly dateTime: number
   readonly extra: string
 }
-
-export type EventKind = 'person' | 'auction' | 'bid'
 
 /** Event time of the start: 2015-07-15. */
 const BASE_MS = 1_436_918_400_000
 const FIRST_ID = 1000
 const FIRST_CATEGORY = 10
-/** Of 50 events 1 is a person, 3 are auctions, 46 are bids. */
-const EPOCH = 50
 const HOT_BLOCK = 100
+/** Events that it takes to make the 100 auctions that are open at a time. */
+const OPEN_EVENTS = Math.floor((100 * EPOCH) / 3)
 
 // biome-ignore format: lists of words
 const FIRST_NAMES = ['Peter', 'Paul', 'Luke', 'John', 'Saul', 'Vicky', 'Kate', 'Julie', 'Sarah', 'Deiter', 'Walter']
@@ -68,103 +72,112 @@ const LAST_NAMES = ['Shultz', 'Abrams', 'Spencer', 'White', 'Bartels', 'Walton',
 const CITIES = ['Phoenix', 'Los Angeles', 'San Francisco', 'Boise', 'Portland', 'Bend', 'Redmond', 'Seattle', 'Kent', 'Cheyenne']
 const STATES = ['AZ', 'CA', 'ID', 'OR', 'WA', 'WY']
 
-/** Draws of a bid in their order. `texts` of the generator has the channel and url of `channel`, and the pool. */
-export interface BidDraws {
-  auction: number
-  bidder: number
-  price: number
-  channel: number
-  extraStart: number
-  extraLength: number
-}
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] }
 
 export class NexmarkGenerator {
-  readonly texts: Texts
-  /** Filled by `drawBid`. */
-  readonly draws: BidDraws = { auction: 0, bidder: 0, price: 0, channel: 0, extraStart: 0, extraLength: 0 }
-  readonly #rate: number
+  /** Filled by `drawPerson`, `drawAuction` and `drawBid`; fields whose draws were left out are of an earlier event. */
+  readonly person: Mutable<Person>
+  readonly auction: Mutable<Auction>
+  readonly bid: Mutable<Bid>
+  readonly #delayUs: number
+  readonly #seeds: readonly [draws: number, table: number, pool: number]
   readonly #seed: number
   readonly #random = new SplittableRandom()
+  /** Made when the first event needs them. */
+  #texts: Texts | undefined
 
   constructor({ rate = 10_000, seeds = [42, 3, 7] }: GeneratorOptions = {}) {
-    this.#rate = rate
+    this.#delayUs = 1_000_000 / rate
+    this.#seeds = seeds
     this.#seed = seeds[0]
-    this.texts = makeTexts(seeds[1], seeds[2])
-  }
-
-  /** Kind of event `k`, 0 being the first. */
-  kindOf(k: number): EventKind {
-    const offset = idOf(k) % EPOCH
-    return offset === 0 ? 'person' : offset <= 3 ? 'auction' : 'bid'
+    const event = { dateTime: 0, event: 0 }
+    this.person = { id: 0, name: '', email: '', card: '', city: '', state: '', ...event, extra: '' }
+    this.auction = {
+      ...{ id: 0, itemName: '', description: '', initialBid: 0, reserve: 0, ...event },
+      ...{ expires: 0, seller: 0, category: 0, extra: '' },
+    }
+    this.bid = { auction: 0, bidder: 0, price: 0, channel: '', url: '', ...event, extra: '' }
   }
 
   /** Event time of event `k`, ms since the epoch. */
   timeOf(k: number): number {
-    const delayUs = 1_000_000 / this.#rate
-    return BASE_MS + Math.trunc(Math.trunc((k + 1) * delayUs) / 1000)
+    return BASE_MS + Math.floor(Math.floor((k + 1) * this.#delayUs) / 1000)
   }
 
-  person(k: number): Person {
+  /** Makes the first `draws` of name, email, card, city, state, extra. */
+  drawPerson(k: number, draws = 6): void {
+    const { person } = this
     const id = idOf(k)
+    person.id = lastPerson(id) + FIRST_ID
+    person.event = k
+    person.dateTime = this.timeOf(k)
+    if (draws === 0) return
     const random = this.#random.seed(id, this.#seed)
-    const name = `${FIRST_NAMES[random.below(11)]} ${LAST_NAMES[random.below(9)]}`
-    const email = `${randomText(random, 7)}@${randomText(random, 5)}.com`
-    const card = [0, 1, 2, 3].map(() => String(random.below(10_000)).padStart(4, '0')).join(' ')
-    const city = CITIES[random.below(10)]
-    const state = STATES[random.below(6)]
-    const size = 8 + name.length + email.length + card.length + city.length + state.length
-    const extra = this.#extra(size, 200)
-    return { id: lastPerson(id) + FIRST_ID, name, email, card, city, state, dateTime: this.timeOf(k), extra }
+    person.name = `${FIRST_NAMES[random.below(11)]} ${LAST_NAMES[random.below(9)]}`
+    if (draws === 1) return
+    person.email = `${randomText(random, 7)}@${randomText(random, 5)}.com`
+    if (draws === 2) return
+    person.card = [0, 1, 2, 3].map(() => String(random.below(10_000)).padStart(4, '0')).join(' ')
+    if (draws === 3) return
+    person.city = CITIES[random.below(10)]
+    if (draws === 4) return
+    person.state = STATES[random.below(6)]
+    if (draws === 5) return
+    const { name, email, card, city, state } = person
+    person.extra = this.#extra(8 + name.length + email.length + card.length + city.length + state.length, 200)
   }
 
-  auction(k: number): Auction {
+  /** Makes the first `draws` of seller, category, initialBid, expires, itemName, description, reserve, extra. */
+  drawAuction(k: number, draws = 8): void {
+    const { auction } = this
     const id = idOf(k)
+    auction.id = lastAuction(id) + FIRST_ID
+    auction.event = k
+    auction.dateTime = this.timeOf(k)
+    if (draws === 0) return
     const random = this.#random.seed(id, this.#seed)
     const persons = lastPerson(id)
-    const seller = random.below(4) > 0 ? hotOf(persons) : this.#nextPerson(persons)
-    const category = FIRST_CATEGORY + random.below(5)
-    const initialBid = this.#price()
-    const dateTime = this.timeOf(k)
-    // As far ahead as it takes to open the 100 auctions that are open at a time.
-    const horizon = this.timeOf(k + Math.floor((100 * EPOCH) / 3)) - dateTime
-    const expires = dateTime + 1 + random.below(Math.max(horizon * 2, 1))
-    const itemName = randomText(random, 20)
-    const description = randomText(random, 100)
-    const reserve = initialBid + this.#price()
-    const extra = this.#extra(48 + itemName.length + description.length, 500)
-    const sellerId = seller + FIRST_ID
-    return {
-      ...{ id: lastAuction(id) + FIRST_ID, itemName, description, initialBid, reserve },
-      ...{ dateTime, expires, seller: sellerId, category, extra },
-    }
+    auction.seller = (random.below(4) > 0 ? hotOf(persons) : this.#nextPerson(persons)) + FIRST_ID
+    if (draws === 1) return
+    auction.category = FIRST_CATEGORY + random.below(5)
+    if (draws === 2) return
+    auction.initialBid = this.#price()
+    if (draws === 3) return
+    const horizon = this.timeOf(k + OPEN_EVENTS) - auction.dateTime
+    auction.expires = auction.dateTime + 1 + random.below(Math.max(horizon * 2, 1))
+    if (draws === 4) return
+    auction.itemName = randomText(random, 20)
+    if (draws === 5) return
+    auction.description = randomText(random, 100)
+    if (draws === 6) return
+    auction.reserve = auction.initialBid + this.#price()
+    if (draws === 7) return
+    auction.extra = this.#extra(48 + auction.itemName.length + auction.description.length, 500)
   }
 
-  bid(k: number): Bid {
-    this.drawBid(k, 5)
-    const { auction, bidder, price, channel, extraStart, extraLength } = this.draws
-    const { channels, urls, pool } = this.texts
-    return {
-      ...{ auction, bidder, price, channel: channels[channel], url: urls[channel] },
-      ...{ dateTime: this.timeOf(k), extra: pool.slice(extraStart, extraStart + extraLength) },
-    }
-  }
-
-  /** Makes the first `count` of the draws auction, bidder, price, channel, extra. */
-  drawBid(k: number, count: number): void {
+  /** Makes the first `draws` of auction, bidder, price, channel (with url), extra. */
+  drawBid(k: number, draws = 5): void {
+    const { bid } = this
     const id = idOf(k)
+    bid.event = k
+    bid.dateTime = this.timeOf(k)
+    if (draws === 0) return
     const random = this.#random.seed(id, this.#seed)
-    const draws = this.draws
-    draws.auction = (random.below(2) > 0 ? hotOf(lastAuction(id)) : this.#nextAuction(lastAuction(id))) + FIRST_ID
-    if (count === 1) return
+    const auctions = lastAuction(id)
+    bid.auction = (random.below(2) > 0 ? hotOf(auctions) : this.#nextAuction(auctions)) + FIRST_ID
+    if (draws === 1) return
     const persons = lastPerson(id)
     // The second FIRST_ID is a quirk of the original, which every result depends on.
-    draws.bidder = (random.below(4) > 0 ? hotOf(persons) + 1 : this.#nextPerson(persons)) + 2 * FIRST_ID
-    if (count === 2) return
-    draws.price = this.#price()
-    if (count === 3) return
-    draws.channel = random.below(2) > 0 ? hotChannel(random.below(4)) : random.below(10_000)
-    if (count === 4) return
-    this.#drawExtra(32, 100)
+    bid.bidder = (random.below(4) > 0 ? hotOf(persons) + 1 : this.#nextPerson(persons)) + 2 * FIRST_ID
+    if (draws === 2) return
+    bid.price = this.#price()
+    if (draws === 3) return
+    const channel = random.below(2) > 0 ? hotChannel(random.below(4)) : random.below(10_000)
+    const { channels, urls } = this.#theTexts()
+    bid.channel = channels[channel]
+    bid.url = urls[channel]
+    if (draws === 4) return
+    bid.extra = this.#extra(32, 100)
   }
 
   /** One of the last 1000 persons, or one of the next ten. */
@@ -183,40 +196,25 @@ export class NexmarkGenerator {
     return Math.round(100 * 10 ** (6 * this.#random.double()))
   }
 
-  #extra(size: number, target: number): string {
-    this.#drawExtra(size, target)
-    const { extraStart, extraLength } = this.draws
-    return this.texts.pool.slice(extraStart, extraStart + extraLength)
-  }
-
   /** Filler that brings an event of `size` characters to about `target`. */
-  #drawExtra(size: number, target: number): void {
-    this.draws.extraStart = 0
-    this.draws.extraLength = 0
-    if (size > target) return
+  #extra(size: number, target: number): string {
+    if (size > target) return ''
     const wanted = target - size
     const spread = Math.round(wanted * 0.2)
     const length = wanted - spread + (spread === 0 ? 0 : this.#random.below(2 * spread))
-    this.draws.extraStart = this.#random.below(POOL_LENGTH - length)
-    this.draws.extraLength = length
+    const start = this.#random.below(POOL_LENGTH - length)
+    return this.#theTexts().pool.slice(start, start + length)
+  }
+
+  #theTexts(): Texts {
+    this.#texts ??= textsOf(this.#seeds[1], this.#seeds[2])
+    return this.#texts
   }
 }
 
-/** Ids begin at 2: the first event is an auction, and person 1000 and auction 1000 never exist. */
-function idOf(k: number): number {
-  return k + 2
-}
-
-/** Number of the last person made up to event `id`, 0 being the first. */
-function lastPerson(id: number): number {
-  return Math.floor(id / EPOCH)
-}
-
-function lastAuction(id: number): number {
-  const epoch = Math.floor(id / EPOCH)
-  const offset = id % EPOCH
-  if (offset === 0) return 3 * (epoch - 1) + 2
-  return offset <= 3 ? 3 * epoch + offset - 1 : 3 * epoch + 2
+/** How long an auction is open at most, ms. */
+export function openMsMax(rate = 10_000): number {
+  return 2 * (Math.ceil((OPEN_EVENTS * 1000) / rate) + 1)
 }
 
 /** Of each hundred the first one is hot. */

@@ -2,8 +2,8 @@
  * Nexmark q5, hot items: which auctions had the most bids in the last 10 seconds? Asked every 2 seconds; auctions that
  * share the first place all come out.
  */
-import { jsonLines } from '@millrace/connectors/file'
 import { aggregate, count, dataflow, hopping, type Stream, tumbling, type WindowBounds } from 'millrace'
+import { results } from './results.ts'
 import { bids } from './source.ts'
 import { workload } from './workload.ts'
 
@@ -47,8 +47,8 @@ const largest = aggregate({
 
 export const q5 = dataflow('nexmark-q5')
 
-const source = bids({ events: workload.events, fields: ['auction', 'dateTime'] })
+const source = bids({ ...workload, fields: ['auction', 'dateTime'] })
 
 q5.source('bids', source, { time: (bid) => bid.dateTime, disorder: '4s' })
   .apply(hottestAuctions)
-  .sink('hot items', jsonLines({ path: workload.output }))
+  .sink('results', results('q5'))

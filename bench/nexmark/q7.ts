@@ -5,9 +5,9 @@
  * boundary comes out for the window before it too when its price equals that window's highest. Instead of holding every
  * bid for a join, this flow holds the highest ones only; a bid on the boundary visits the window before as a guest.
  */
-import { jsonLines } from '@millrace/connectors/file'
 import { aggregate, dataflow, type Stream, tumbling } from 'millrace'
 import type { Bid } from './generator.ts'
+import { results } from './results.ts'
 import { bids } from './source.ts'
 import { workload } from './workload.ts'
 
@@ -44,8 +44,8 @@ const highest = aggregate({
 
 export const q7 = dataflow('nexmark-q7')
 
-const source = bids({ events: workload.events, fields: ['auction', 'bidder', 'price', 'dateTime'] })
+const source = bids({ ...workload, fields: ['auction', 'bidder', 'price', 'dateTime'] })
 
 q7.source('bids', source, { time: (bid) => bid.dateTime, disorder: '4s' })
   .apply(highestBids)
-  .sink('highest', jsonLines({ path: workload.output }))
+  .sink('results', results('q7'))

@@ -12,10 +12,10 @@ export class SplittableRandom {
   #high = 0
   #low = 0
 
-  /** Starts over: the state is `seed`, a whole number below 2^53, XOR `mask`, one of 32 bits. */
+  /** Starts over: the state is `seed` XOR `mask`, whole numbers from 0 to 2^53 - 1. */
   seed(seed: number, mask = 0): this {
-    this.#high = Math.floor(seed / 0x1_0000_0000) | 0
-    this.#low = (seed | 0) ^ mask
+    this.#high = Math.floor(seed / 0x1_0000_0000) ^ Math.floor(mask / 0x1_0000_0000)
+    this.#low = seed ^ mask
     return this
   }
 

@@ -13,6 +13,6 @@ const nowhere: Sink<unknown> = {
 
 export const scan = dataflow('nexmark-scan')
 
-const source = bids({ events: workload.events, fields: ['auction', 'dateTime'] })
+const source = bids({ ...workload, fields: ['auction', 'dateTime'] })
 
 scan.source('bids', source, { time: (bid) => bid.dateTime, disorder: '4s' }).sink('nowhere', nowhere)

@@ -12,8 +12,18 @@ export interface Texts {
   readonly urls: readonly string[]
 }
 
-export function makeTexts(tableSeed: number, poolSeed: number): Texts {
-  return { pool: makePool(new SplittableRandom().seed(poolSeed)), ...makeTable(new SplittableRandom().seed(tableSeed)) }
+const made = new Map<string, Texts>()
+
+/** Made once per thread: it takes some 20 ms. */
+export function textsOf(tableSeed: number, poolSeed: number): Texts {
+  const seeds = `${tableSeed}/${poolSeed}`
+  let texts = made.get(seeds)
+  if (texts === undefined) {
+    const pool = makePool(new SplittableRandom().seed(poolSeed))
+    texts = { pool, ...makeTable(new SplittableRandom().seed(tableSeed)) }
+    made.set(seeds, texts)
+  }
+  return texts
 }
 
 /** Index of the hot channel `h` in the tables. */
