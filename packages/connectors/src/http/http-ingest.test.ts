@@ -90,7 +90,11 @@ describe('what it refuses', () => {
     const { url } = await ingest()
     const { status, body } = await post(url, `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`)
     expect([status, body.error?.problems?.[0].code]).toEqual([400, 'JSON_DEEP'])
-    const flat = JSON.stringify({ sensor: '['.repeat(100), value: 1, list: Array.from({ length: 100 }, () => ({ a: 1 })) })
+    const flat = JSON.stringify({
+      sensor: '['.repeat(100),
+      value: 1,
+      list: Array.from({ length: 100 }, () => ({ a: 1 })),
+    })
     expect((await post(url, flat)).status).toBe(200)
   })
 
@@ -99,7 +103,11 @@ describe('what it refuses', () => {
     ['another method', 405, (url: string) => fetch(url)],
     ['another content type', 415, (url: string) => post(url, 'a=1', { 'content-type': 'text/plain' })],
     ['another encoding', 415, (url: string) => post(url, 'x', { 'content-encoding': 'br' })],
-    ['a body that is not the gzip it claims to be', 400, (url: string) => post(url, '{}', { 'content-encoding': 'gzip' })],
+    [
+      'a body that is not the gzip it claims to be',
+      400,
+      (url: string) => post(url, '{}', { 'content-encoding': 'gzip' }),
+    ],
     ['a body over the limit', 413, (url: string) => post(url, [reading(1), { sensor: 'x'.repeat(70_000), value: 1 }])],
     [
       'a small body that unpacks over the limit',
@@ -125,7 +133,8 @@ describe('what it refuses', () => {
   test('a client that asks first is told before it sends', async () => {
     const { url } = await ingest({ maxBodyBytes: 1000 })
     const socket = await rawSocket(url)
-    const head = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length:'
+    const head =
+      'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length:'
     socket.write(`${head} 2\r\n\r\n`)
     await new Promise((resolve) => socket.once('data', resolve))
     expect(socket.text()).toMatch(/^HTTP\/1\.1 100 Continue/)

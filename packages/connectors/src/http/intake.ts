@@ -58,13 +58,13 @@ export class Intake<T> implements Omit<SourceReader<T>, 'close'> {
   #records = 0
   #bytes = 0
   #given: number
-  #wake: (() => void) | undefined
+  #wakeRead: (() => void) | undefined
   #tick: Promise<void> | undefined
   #isClosed = false
   /** Called when a full buffer has room again. */
   onRoom: () => void = () => {}
   /** What the source wants kept with the position that ends here. */
-  memo: (() => Position) | undefined
+  memo: (() => Position | undefined) | undefined
 
   constructor(limits: IntakeLimits, partition: string, position: Position | undefined, ctx: SourceContext) {
     this.#limits = limits
@@ -90,7 +90,7 @@ export class Intake<T> implements Omit<SourceReader<T>, 'close'> {
     this.#queue.push(parcel)
     this.#records += parcel.entries.length
     this.#bytes += parcel.bytes
-    this.#wake?.()
+    this.#wakeRead?.()
   }
 
   /** Bytes of a body that is still coming: they count as held. A negative number gives them back. */
@@ -116,6 +116,11 @@ export class Intake<T> implements Omit<SourceReader<T>, 'close'> {
     return this.#records
   }
 
+  /** Ends the wait of a read: something other than records is to be told. */
+  wake(): void {
+    this.#wakeRead?.()
+  }
+
   /** Ends it: whoever waits for a commit is told that it will not come. */
   close(): void {
     if (this.#isClosed) return
@@ -126,7 +131,7 @@ export class Intake<T> implements Omit<SourceReader<T>, 'close'> {
     this.#queue = []
     this.#head = 0
     this.#records = 0
-    this.#wake?.()
+    this.#wakeRead?.()
   }
 
   async #wait(maxRows: number): Promise<SourceBatch<T> | 'end'> {
@@ -135,10 +140,10 @@ export class Intake<T> implements Omit<SourceReader<T>, 'close'> {
       this.#tick = undefined
     })
     const arrival = new Promise<void>((resolve) => {
-      this.#wake = resolve
+      this.#wakeRead = resolve
     })
     await Promise.race([this.#tick, arrival])
-    this.#wake = undefined
+    this.#wakeRead = undefined
     return this.#batch(maxRows)
   }
 

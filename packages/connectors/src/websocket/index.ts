@@ -1,6 +1,10 @@
 /** WebSockets as source and sink: `@millrace/connectors/websocket`. */
+export type { ClientOptions } from '../http/call.ts'
 export type { ListenAddress, ListenOptions } from '../http/listen.ts'
+export type { ConnectOptions } from './connection.ts'
 export type { SlowPolicy } from './outbox.ts'
 export type { PeerOptions } from './peers.ts'
 export { type WebSocketBroadcastOptions, webSocketBroadcast } from './websocket-broadcast.ts'
 export { type WebSocketIngestOptions, webSocketIngest } from './websocket-ingest.ts'
+export { type WebSocketSendOptions, webSocketSend } from './websocket-send.ts'
+export { type WebSocketSubscribeOptions, webSocketSubscribe } from './websocket-subscribe.ts'

@@ -57,7 +57,9 @@ describe('messages', () => {
     one.send([{ id: 1, value: 1 }, 7])
     one.send({ id: 2, value: 2 })
     await one.until((m) => acked(m).length === 1)
-    const errors = one.messages.flatMap((m) => (m as { error?: { problems: { code: string }[] } }).error?.problems ?? [])
+    const errors = one.messages.flatMap(
+      (m) => (m as { error?: { problems: { code: string }[] } }).error?.problems ?? [],
+    )
     expect(errors.map((p) => p.code)).toEqual(['JSON_INVALID', 'RECORD_NOT_OBJECT'])
     expect(rows).toEqual([{ id: 2, value: 2 }])
   })
