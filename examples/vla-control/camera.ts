@@ -10,7 +10,7 @@ export interface CameraOptions {
   readonly fps: number
   /** A video file or a device; undefined: the drawn scene. */
   readonly input: string | undefined
-  /** Ends after so many frames, a file with its end; undefined: goes on for ever. */
+  /** Ends after so many frames, a file at the latest with its end; undefined: goes on. */
   readonly frames: number | undefined
   readonly now: () => number
 }
@@ -20,7 +20,7 @@ export function camera(options: CameraOptions): Source<VisionRecord> {
   const source =
     input === undefined
       ? generatedVideo({ pool, fps, now, draw: scene(pool), ...(frames === undefined ? {} : { frames }) })
-      : video({ input, pool, fps, now })
+      : video({ input, pool, fps, now, ...(frames === undefined ? {} : { frames }) })
   return mapped<VideoFrame, VisionRecord>(source, ({ at, frame }) => ({ robot, at, frame }))
 }
 

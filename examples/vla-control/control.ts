@@ -10,10 +10,12 @@ import { describeControl } from './flow.ts'
 import { chooseInputs } from './inputs.ts'
 import { settingsOf } from './settings.ts'
 
-const inputs = chooseInputs(settingsOf(process.env))
+const settings = settingsOf(process.env)
+const inputs = chooseInputs(settings)
 const flow = dataflow('vla-control')
 describeControl(flow, inputs, {
   generator: rules,
+  wait: settings.wait,
   actions: actionSink({ about: `${inputs.about}. Actions by ${rules.kind}, not by a model`, pool: inputs.pool }),
 })
 

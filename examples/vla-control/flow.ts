@@ -13,8 +13,8 @@
 import type { FramePool } from '@millrace/connectors/video'
 import type { Dataflow, Duration, Sink, Source } from 'millrace'
 import type { ActionGenerator } from './action-generator.ts'
-import { lookAt } from './features.ts'
-import type { Action, Pose, Seen, SensorRecord, Situation, VisionRecord, WordRecord } from './records.ts'
+import { look } from './look.ts'
+import type { Action, Pose, SensorRecord, Situation, VisionRecord, WordRecord } from './records.ts'
 
 export interface ControlInputs {
   readonly vision: Source<VisionRecord>
@@ -40,31 +40,13 @@ const POSE_WITHIN: Duration = '50ms'
 
 export function describeControl(flow: Dataflow, inputs: ControlInputs, options: ControlOptions): void {
   const { generator, actions, wait = '10ms', holdAfterMs = 200 } = options
-  const { pool } = inputs
   const byTime = { time: (record: { readonly at: number }) => record.at, disorder: '0ms' } as const
 
   const vision = flow
     // A camera that stalls must not hold back anything else.
     .source('vision', inputs.vision, { ...byTime, idleAfter: '100ms' })
     .keyBy((record) => record.robot)
-    .process<Seen>(
-      'look',
-      (setup) => {
-        const blocks = setup.value<readonly number[]>('blocks')
-        return {
-          onRecord(record, ctx) {
-            if ('features' in record) return ctx.emit(record)
-            if (pool === undefined) throw new Error('a frame came, and there is no pool to find its pixels in')
-            const { robot, at, frame } = record
-            const look = pool.read(frame, (pixels) => lookAt(pixels, pool.width, pool.height, blocks.get()))
-            blocks.set(look.blocks)
-            ctx.emit({ robot, at, features: look.features, frame })
-          },
-        }
-      },
-      // FRAME_GONE: it waited so long that the camera has used its memory again. It is counted; the next one is newer.
-      { onError: 'skip' },
-    )
+    .apply((records) => look(records, inputs.pool))
     .filter((seen) => seen.features.confidence > CONFIDENCE_MIN)
     .keyBy((seen) => seen.robot)
 

@@ -3,10 +3,11 @@
  * the same flow.
  *
  *   VLA_CAMERA    a video file or a device; default: a drawn scene
- *   VLA_LANGUAGE  script (default), script:FILE, stdin
+ *   VLA_LANGUAGE  script (default), script:FILE, stdin, or ws:PORT, where clients send {"text":"stop"}
  *   VLA_LOG       folder of an embedded log: all three come from its topics vision, sensors and language
  *   VLA_FOLLOW    no: a topic ends where it ended at the start; default: it is followed
  *   VLA_SECONDS   ends after so long; default: never
+ *   VLA_WAIT      watermark: the same actions in every run over the same topics; default: at most 10 ms
  */
 export interface Settings {
   readonly camera: string | undefined
@@ -14,6 +15,7 @@ export interface Settings {
   readonly log: string | undefined
   readonly follow: boolean
   readonly seconds: number | undefined
+  readonly wait: 'watermark' | '10ms'
 }
 
 export function settingsOf(env: Readonly<Record<string, string | undefined>>): Settings {
@@ -27,5 +29,6 @@ export function settingsOf(env: Readonly<Record<string, string | undefined>>): S
     log: given('VLA_LOG'),
     follow: given('VLA_FOLLOW') !== 'no',
     seconds: seconds === undefined ? undefined : Number(seconds),
+    wait: given('VLA_WAIT') === 'watermark' ? 'watermark' : '10ms',
   }
 }

@@ -18,6 +18,8 @@ export interface DecodeOptions {
   readonly loop: boolean
   /** Frames to pass over at the beginning. */
   readonly skip: number
+  /** Ends after so many; Infinity: with the input. */
+  readonly frames: number
 }
 
 /**
@@ -53,7 +55,7 @@ export async function startFfmpeg(chosen: string | undefined, options: DecodeOpt
 }
 
 /** Constant rate and size, so that frame `n` is at `n / fps` and `width * height * 3` bytes long. */
-export function decodeArgs({ input, format, width, height, fps, loop, skip }: DecodeOptions): string[] {
+export function decodeArgs({ input, format, width, height, fps, loop, skip, frames }: DecodeOptions): string[] {
   return [
     '-nostdin',
     '-hide_banner',
@@ -63,6 +65,7 @@ export function decodeArgs({ input, format, width, height, fps, loop, skip }: De
     ...(skip === 0 ? [] : ['-ss', (skip / fps).toFixed(6)]),
     ...['-i', input],
     ...['-map', '0:v:0'],
+    ...(frames === Number.POSITIVE_INFINITY ? [] : ['-frames:v', String(frames)]),
     ...['-vf', `fps=${fps},scale=${width}:${height}`],
     ...['-pix_fmt', 'rgb24', '-f', 'rawvideo', 'pipe:1'],
   ]

@@ -60,7 +60,8 @@ export interface FramePool {
   /**
    * Lends the pixels of a frame to `look`, without a copy, and returns what it returns.
    * @throws OperationalError `FRAME_GONE` when the slot has been used again, before or during the look, or the handle is
-   * of another process; `FRAME_POOL_OTHER` when it is of another pool
+   * of another process
+   * @throws UsageError `FRAME_POOL_OTHER` when it is of another pool
    */
   read<R>(handle: FrameHandle, look: (pixels: Uint8Array) => R): R
   /** Is the frame still there? It may be gone a moment later. */
@@ -214,8 +215,8 @@ class SharedFramePool implements FramePool {
     })
   }
 
-  #other(handle: FrameHandle): OperationalError {
-    return new OperationalError(
+  #other(handle: FrameHandle): UsageError {
+    return new UsageError(
       'FRAME_POOL_OTHER',
       `a handle of frame pool "${handle.pool}" was given to pool "${this.name}". Read it with framePool('${handle.pool}', ...).`,
       { data: { pool: this.name, other: handle.pool } },

@@ -27,7 +27,7 @@ export interface GeneratedVideoOptions extends ClockOptions {
 export function generatedVideo(options: GeneratedVideoOptions): Source<VideoFrame> {
   const { pool, fps = 30, frames = Number.POSITIVE_INFINITY, draw, now } = options
   checkFps(fps)
-  if (!(frames >= 1)) throw new UsageError('VIDEO_OPTION', `frames is ${String(frames)}; it must be at least 1.`)
+  checkFrames(frames)
   return {
     kind: 'video.generated',
     bounded: frames !== Number.POSITIVE_INFINITY,
@@ -72,6 +72,12 @@ export function generatedVideo(options: GeneratedVideoOptions): Source<VideoFram
 export function checkFps(fps: number): void {
   if (fps > 0 && fps <= 1000) return
   throw new UsageError('VIDEO_OPTION', `fps is ${String(fps)}; it must be more than 0 and at most 1000.`)
+}
+
+/** @throws UsageError `VIDEO_OPTION` */
+export function checkFrames(frames: number): void {
+  if (frames >= 1 && (Number.isSafeInteger(frames) || frames === Number.POSITIVE_INFINITY)) return
+  throw new UsageError('VIDEO_OPTION', `frames is ${String(frames)}; it must be a whole number of at least 1.`)
 }
 
 export function countDropped(pool: FramePool, ctx: SourceContext, frames: number): void {

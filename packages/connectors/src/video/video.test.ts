@@ -58,6 +58,31 @@ describe.skipIf(ffmpeg === undefined)('video', () => {
     await reader.close()
   })
 
+  test('a file that is decoded slower than it plays loses no frame: its clock is held, and the log says so', async () => {
+    const bytes = WIDTH * HEIGHT * 3
+    const slow = script('slow', `for i in 1 2 3 4 5; do head -c ${bytes} /dev/zero; sleep 0.15; done`)
+    const { frames, lost, warnings } = await watch({ input: clip, ffmpeg: slow })
+    expect([frames.length, lost, warnings.length]).toEqual([5, 0, 1])
+    expect(warnings[0]).toContain('is decoded slower than it plays')
+    for (const { number, at, takenAt } of frames) {
+      if (number > 0) expect(at - frames[number - 1].at).toBeGreaterThan(100)
+      expect(takenAt - at).toBeLessThan(5 * 20)
+    }
+  })
+
+  test('ends after as many frames as were asked for, also when it goes on behind a position', async () => {
+    const numbers = async (position?: number) => {
+      const { frames } = await watch(
+        { input: clip, frames: 4, now: slowly },
+        position === undefined ? {} : { position },
+      )
+      return frames.map(({ number }) => number)
+    }
+    expect(await numbers()).toEqual([0, 1, 2, 3])
+    expect(await numbers(2)).toEqual([2, 3])
+    expect(await numbers(4)).toEqual([])
+  })
+
   test('goes on behind a position', async () => {
     const { frames } = await watch({ input: clip, now: slowly }, { position: 10 })
     expect(frames.map(({ number, shade }) => [number, shade])).toEqual([10, 11, 12, 13, 14].map((n) => [n, n * 8]))
@@ -164,15 +189,19 @@ function newPool(): FramePool {
   return framePool(`video ${count++}`, { width: WIDTH, height: HEIGHT, slots: 6 })
 }
 
-function realContext(onLost: (n: number) => void = () => {}): SourceContext {
-  return { ...testContext(), now: () => performance.now(), wait: async (ms) => sleep(ms), lost: onLost }
+function realContext(extra: Partial<SourceContext> = {}): SourceContext {
+  return { ...testContext(), now: () => performance.now(), wait: async (ms) => sleep(ms), ...extra }
 }
 
 async function opened(options: Partial<VideoOptions> & { readonly input: string }, position?: number) {
   const pool = options.pool ?? newPool()
   let lost = 0
-  const ctx = realContext((n) => {
-    lost += n
+  const warnings: string[] = []
+  const ctx = realContext({
+    lost: (n) => {
+      lost += n
+    },
+    log: (_level, message) => void warnings.push(message),
   })
   const reader = await video({ pool, fps: FPS, ...options }).open('0', position, ctx)
   const frames: Watched[] = []
@@ -191,20 +220,20 @@ async function opened(options: Partial<VideoOptions> & { readonly input: string 
       if (pauseMs > 0) await sleep(pauseMs)
     }
   }
-  return { reader, read, readOn, pool, frames, lost: () => lost }
+  return { reader, read, readOn, pool, frames, warnings, lost: () => lost }
 }
 
 async function watch(
   options: Partial<VideoOptions> & { readonly input: string },
   { pauseMs = 0, position }: { readonly pauseMs?: number; readonly position?: number } = {},
 ) {
-  const { reader, readOn, pool, frames, lost } = await opened(options, position)
+  const { reader, readOn, pool, frames, warnings, lost } = await opened(options, position)
   try {
     await readOn(pauseMs)
   } finally {
     await reader.close()
   }
-  return { pool, frames, lost: lost() }
+  return { pool, frames, warnings, lost: lost() }
 }
 
 /** The shade of an even frame; NaN when it is not even. */

@@ -2,8 +2,9 @@
  * A video file or a camera, decoded by ffmpeg into a frame pool, in real time.
  *
  * Path of a frame: the pipe of ffmpeg -> chunks, copied once into a slot of the pool -> `#ready` -> a record, when it is
- * due. A file waits: with `aheadMax` frames ready the pipe is not read, and ffmpeg stops decoding. A device does not: of
- * the frames nobody took in time the newest is given and the others are dropped, and counted.
+ * due. A file waits: with `aheadMax` frames ready the pipe is not read, and ffmpeg stops decoding. A device does not.
+ * Frames nobody took in time are dropped and counted; the newest is given. A file that is decoded slower than it plays is
+ * another matter: no frame is lost, its clock is held instead, so that its frames are not seconds old when they come.
  *
  * The process of ffmpeg belongs to the reader that started it, which ends it in `close`. Should the thread or the process
  * of the reader die without, its end of the pipe is closed, and ffmpeg ends with its next frame.
@@ -19,7 +20,7 @@ import {
 } from 'millrace/connector'
 import { type Ffmpeg, startFfmpeg } from './ffmpeg.ts'
 import type { FrameDraft, FramePool } from './frame-pool.ts'
-import { batchOf, checkFps, countDropped } from './generated-video.ts'
+import { batchOf, checkFps, checkFrames, countDropped } from './generated-video.ts'
 import { type ClockOptions, patienceMs, type VideoFrame, waitUntil } from './video-frame.ts'
 
 export interface VideoOptions extends ClockOptions {
@@ -31,6 +32,8 @@ export interface VideoOptions extends ClockOptions {
   readonly fps?: number
   /** File: begin again at the end. Default false. */
   readonly loop?: boolean
+  /** Ends after so many. Default: with the file. */
+  readonly frames?: number
   /** Format of a device, as ffmpeg calls it. Default: v4l2 for /dev/..., none for everything else, which is a file. */
   readonly device?: string
   /** Program to decode with. Default: ffmpeg on the PATH, else the one of the package @ffmpeg-installer/ffmpeg. */
@@ -57,10 +60,11 @@ const endPatienceMs = 1000
  * video({ input: 'street.mp4', pool, fps: 25 }).describe() // => { input: 'street.mp4', width: 640, height: 272, fps: 25 }
  */
 export function video(options: VideoOptions): Source<VideoFrame> {
-  const { input, pool, fps = 30, loop = false } = options
+  const { input, pool, fps = 30, loop = false, frames = Number.POSITIVE_INFINITY } = options
   checkFps(fps)
   if (typeof input !== 'string' || input === '')
     throw new UsageError('VIDEO_OPTION', 'video has no input; name a file, an address or a device.')
+  checkFrames(frames)
   if (pool.slots < aheadMax + 2) {
     throw new UsageError(
       'VIDEO_OPTION',
@@ -70,7 +74,7 @@ export function video(options: VideoOptions): Source<VideoFrame> {
   const format = options.device ?? (input.startsWith('/dev/') ? 'v4l2' : undefined)
   return {
     kind: format === undefined ? 'video.file' : 'video.device',
-    bounded: format === undefined && !loop,
+    bounded: (format === undefined && !loop) || frames !== Number.POSITIVE_INFINITY,
     replayable: false,
     describe: () => ({
       input: input.replace(/\/\/[^/@]*@/, '//'),
@@ -86,7 +90,9 @@ export function video(options: VideoOptions): Source<VideoFrame> {
       const first = typeof position === 'number' ? position : 0
       const skip = format === undefined ? first : 0
       const { width, height } = pool
-      const child = await startFfmpeg(options.ffmpeg, { input, format, width, height, fps, loop, skip })
+      const left = frames - first
+      if (left <= 0) return { read: () => 'end', close() {} }
+      const child = await startFfmpeg(options.ffmpeg, { input, format, width, height, fps, loop, skip, frames: left })
       return new VideoReader(child, { ...options, fps, isDevice: format !== undefined, first }, ctx)
     },
   }
@@ -121,6 +127,11 @@ class VideoReader implements SourceReader<VideoFrame> {
   #next: number
   /** When frame 0 of a file is due, were it given; set by the first frame. */
   #startMs: number | undefined
+  /** Since when the pipe is not read. */
+  #pausedMs: number | undefined
+  /** How late a frame may be because we did not read, not because ffmpeg was slow. */
+  #forgivenMs = 0
+  #heldMs = 0
   #lastFrameMs: number
   #isSilent = false
   #complaints = ''
@@ -186,6 +197,7 @@ class VideoReader implements SourceReader<VideoFrame> {
     for (let from = 0; from < chunk.length; ) {
       if (!this.#options.isDevice && this.#ready.length >= aheadMax) {
         this.#rest.push(chunk.subarray(from))
+        this.#pausedMs ??= this.#clock()
         this.#child.stdout.pause()
         return
       }
@@ -199,18 +211,39 @@ class VideoReader implements SourceReader<VideoFrame> {
   }
 
   #complete(draft: FrameDraft): void {
-    const { fps, isDevice } = this.#options
+    const { isDevice } = this.#options
     const now = this.#clock()
     const number = this.#number++
     this.#draft = undefined
     this.#filled = 0
     this.#lastFrameMs = now
     this.#isSilent = false
-    this.#startMs ??= now - (number * 1000) / fps
-    const at = isDevice ? now : this.#startMs + (number * 1000) / fps
+    const at = isDevice ? now : this.#dueMs(number, now)
     this.#ready.push({ at, number, frame: draft.finish() })
     if (isDevice && this.#ready.length > aheadMax) this.#drop(1)
     this.#arrived()
+  }
+
+  /** When a frame of a file that is complete now is due. */
+  #dueMs(number: number, now: number): number {
+    const playedMs = (number * 1000) / this.#options.fps
+    this.#startMs ??= now - playedMs
+    const lateMs = now - (this.#startMs + playedMs)
+    this.#forgivenMs = Math.min(this.#forgivenMs, Math.max(0, lateMs))
+    const slowMs = lateMs - this.#forgivenMs
+    if (slowMs > 1000 / this.#options.fps) {
+      this.#startMs += slowMs
+      if (this.#heldMs === 0) {
+        const { input } = this.#options
+        this.#ctx.log(
+          'warn',
+          `${input} is decoded slower than it plays: its clock is held; fewer frames, or smaller ones, keep up`,
+        )
+      }
+      this.#heldMs += slowMs
+      this.#ctx.gauge('heldMs', this.#heldMs)
+    }
+    return this.#startMs + playedMs
   }
 
   /** The newest frame that is due; the ones before it were not taken in time. */
@@ -231,6 +264,8 @@ class VideoReader implements SourceReader<VideoFrame> {
   #takeOn(): void {
     const rest = this.#rest
     this.#rest = []
+    if (this.#pausedMs !== undefined) this.#forgivenMs += this.#clock() - this.#pausedMs
+    this.#pausedMs = undefined
     for (const chunk of rest) this.#take(chunk)
     if (this.#rest.length === 0) this.#child.stdout.resume()
   }
