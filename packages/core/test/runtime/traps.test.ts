@@ -1,4 +1,5 @@
 /** What naive stream processors get wrong, each as a test on whole flows. docs/guide/choosing-windows-and-buffers.md lists them. */
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { Source } from '../../src/connector.ts'
 import {
@@ -336,4 +337,16 @@ test.each([
   await new Virtual(undefined, 1_000_000).start(flow).end()
   expect(Math.max(...results.map((r) => r.max))).toBe(24)
   if (window.type === 'time' && window.sizeMs === window.slideMs) expect(results.map(({ n }) => n)).toEqual([10, 10, 5])
+})
+
+test('the guide names a test of this file beside each trap', () => {
+  const page = readFileSync(new URL('../../../../docs/guide/choosing-windows-and-buffers.md', import.meta.url), 'utf8')
+  const rows = page
+    .split('## Traps of naive versions')[1]
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+  const named = rows.slice(1).map((row) => /"(.*)" \|$/.exec(row)?.[1])
+  expect(named.length).toBeGreaterThanOrEqual(9)
+  const tests = readFileSync(new URL(import.meta.url), 'utf8')
+  for (const name of named) expect(tests).toContain(name)
 })
