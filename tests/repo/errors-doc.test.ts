@@ -53,7 +53,7 @@ function thrownBy(folder: string): Set<string> {
     else ts.forEachChild(node, addTypes)
   }
   const visit = (node: ts.Node): void => {
-    if (ts.isNewExpression(node) && /^(Usage|Operational|Invariant)Error$/.test(node.expression.getText()))
+    if (ts.isNewExpression(node) && /^(Usage|Operational|Invariant|Remote)Error$/.test(node.expression.getText()))
       add(node.arguments?.[0])
     else if (ts.isCallExpression(node)) {
       const called = node.expression.getText()

@@ -1,0 +1,171 @@
+/** One call of a client on one link: its arguments go out, its value or items come in. */
+
+import { decode, decodeJson, encode } from '../protocol/codec.ts'
+import { creditBody, creditBytesOf, FRAME, type Frame } from '../protocol/frame.ts'
+import type { OpenHeader } from '../protocol/messages.ts'
+import { openBody } from '../protocol/open-body.ts'
+import { fromPlainError, RemoteError } from '../remote-error.ts'
+import { Assembler, Inlet } from '../session/inlet.ts'
+import { Outlet, tooLarge } from '../session/outlet.ts'
+import { asyncIteratorOf, pump } from '../session/pump.ts'
+import type { Session } from '../session/session.ts'
+import type { Time } from '../time.ts'
+
+export interface ClientCallOptions {
+  readonly session: Session
+  readonly time: Time
+  readonly call: number
+  readonly header: OpenHeader
+  readonly args: readonly unknown[]
+  readonly deadlineAtMs: number | undefined
+  readonly signal: AbortSignal | undefined
+  readonly payloadBytesMax: number
+  onEnd(): void
+}
+
+/** Of arguments longer than one piece, what may go out before the node asks for more. */
+const ARGS_CREDIT_BYTES = 1024 * 1024
+
+export class ClientCall {
+  /** The value of a 'call'. */
+  readonly value: Promise<unknown>
+  /** The items of a 'stream'. */
+  readonly items: Inlet
+  readonly #options: ClientCallOptions
+  readonly #assembler: Assembler
+  readonly #outlets: Outlet[] = []
+  #inputs: AsyncIterator<unknown>[] = []
+  #resolve: (value: unknown) => void = () => {}
+  #reject: (error: unknown) => void = () => {}
+  #isEnded = false
+  #cancelDeadline = (): void => {}
+  readonly #onAbort = (): void => {
+    const reason = this.#options.signal?.reason as unknown
+    this.cancel(
+      reason instanceof RemoteError
+        ? reason
+        : new RemoteError('CANCELLED', `the call of "${this.#options.header.fn}" was cancelled here.`, {
+            cause: reason,
+          }),
+    )
+  }
+
+  constructor(options: ClientCallOptions) {
+    this.#options = options
+    const { session, call, header, payloadBytesMax } = options
+    this.#assembler = new Assembler(payloadBytesMax)
+    this.items = new Inlet(session, call, 0, header.credit, payloadBytesMax, () => this.cancel(undefined))
+    this.value = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    // A stream's failure shows in its items.
+    this.value.catch(() => {})
+  }
+
+  start(): void {
+    const { session, call, header, args, signal, deadlineAtMs, time, payloadBytesMax } = this.#options
+    if (signal?.aborted === true) {
+      this.#onAbort()
+      return
+    }
+    const leftMs = deadlineAtMs === undefined ? undefined : deadlineAtMs - time.now()
+    if (leftMs !== undefined && leftMs <= 0) {
+      this.#onDeadline()
+      return
+    }
+    const streams: number[] = []
+    const plain = args.map((arg, i) => {
+      const iterator = asyncIteratorOf(arg)
+      if (iterator === undefined) return arg
+      streams.push(i)
+      this.#inputs.push(iterator)
+      return null
+    })
+    try {
+      const body = encode(plain)
+      if (body.length > payloadBytesMax) throw tooLarge(body.length, payloadBytesMax)
+      const opening = openBody(
+        {
+          ...header,
+          ...(streams.length === 0 ? {} : { streams }),
+          ...(leftMs === undefined ? {} : { deadlineMs: leftMs }),
+        },
+        body,
+      )
+      const outlet = new Outlet(session, call, 0, { items: 0, bytes: ARGS_CREDIT_BYTES }, payloadBytesMax)
+      this.#outlets.push(outlet)
+      outlet.open(opening)
+    } catch (error) {
+      this.fail(error)
+      return
+    }
+    this.#inputs.forEach((iterator, i) => {
+      const outlet = new Outlet(session, call, i + 1, { items: 0, bytes: 0 }, payloadBytesMax)
+      this.#outlets.push(outlet)
+      void pump(iterator, outlet, time)
+    })
+    signal?.addEventListener('abort', this.#onAbort, { once: true })
+    if (leftMs !== undefined) this.#cancelDeadline = time.after(leftMs, () => this.#onDeadline())
+  }
+
+  onFrame(frame: Frame): void {
+    if (this.#isEnded) return
+    const { session, call, header } = this.#options
+    switch (frame.type) {
+      case FRAME.CREDIT:
+        this.#outlets[frame.stream]?.grant(frame.count, creditBytesOf(frame))
+        return
+      case FRAME.ERROR:
+        this.fail(fromPlainError(decodeJson(frame.body)))
+        return
+      case FRAME.END:
+        if (frame.stream !== 0) return
+        this.items.add(frame)
+        this.#end()
+        return
+    }
+    try {
+      if (header.mode === 'stream') this.items.add(frame)
+      else {
+        if (frame.type === FRAME.PART) session.send(FRAME.CREDIT, call, creditBody(frame.body.length))
+        const whole = this.#assembler.add(frame)
+        if (whole === undefined) return
+        this.#resolve(decode(whole.body))
+        this.#end()
+      }
+    } catch (error) {
+      this.cancel(error)
+    }
+  }
+
+  /** The call has failed; the node need not be told. */
+  fail(error: unknown): void {
+    if (this.#isEnded) return
+    this.items.fail(error)
+    this.#reject(error)
+    this.#end()
+  }
+
+  /** Ends the call here and at the node. */
+  cancel(error: unknown): void {
+    if (this.#isEnded) return
+    this.#options.session.send(FRAME.CANCEL, this.#options.call)
+    this.fail(error ?? new RemoteError('CANCELLED', `the call of "${this.#options.header.fn}" was cancelled here.`))
+  }
+
+  #onDeadline(): void {
+    const { fn } = this.#options.header
+    this.cancel(new RemoteError('DEADLINE_EXCEEDED', `"${fn}" did not end before its deadline.`, { function: fn }))
+  }
+
+  #end(): void {
+    this.#isEnded = true
+    this.#cancelDeadline()
+    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    for (const outlet of this.#outlets) outlet.close()
+    for (const input of this.#inputs) input.return?.()?.then(undefined, () => {})
+    this.#inputs = []
+    this.#options.onEnd()
+  }
+}

@@ -1,0 +1,322 @@
+/**
+ * A compute node: registers functions at a gateway, which it dials, and runs the calls that come back on that link.
+ *
+ * Invariants:
+ *  N1  A call is answered once: by a result, by the end of its stream, or by an error.
+ *  N2  At most `concurrency` calls of a function run at once, at most `queueMax` wait; more are refused at once.
+ *  N3  When a call ends for whatever reason its signal is aborted and its generator's `finally` has run or runs next.
+ */
+import { messageOf, UsageError } from 'millrace/connector'
+import { CLOSE, type Link } from '../link/link.ts'
+import { encodeJson } from '../protocol/codec.ts'
+import { FRAME, type Frame } from '../protocol/frame.ts'
+import {
+  checkName,
+  type Offer,
+  type OfferedFunction,
+  type Policy,
+  PROTOCOL_VERSION,
+  type Tags,
+} from '../protocol/messages.ts'
+import { splitOpen } from '../protocol/open-body.ts'
+import { RemoteError, toPlainError } from '../remote-error.ts'
+import { Connection } from '../session/connection.ts'
+import { realTime, type Time } from '../time.ts'
+import { kindOf } from './kind.ts'
+import { NodeCall } from './node-call.ts'
+import type { SchemaOf } from './validation.ts'
+
+export interface NodeOptions {
+  /** Unique among the nodes of a gateway: a later node of the same id takes its place. */
+  readonly id: string
+  readonly token?: string
+  /** Facts that calls may ask for: `{ gpu: true, memGiB: 24, zone: 'b' }`. */
+  readonly tags?: Tags
+  /** Share of calls under the policy 'weighted'. Default 1. */
+  readonly weight?: number
+  /** Stacks of what functions throw reach the caller. Default true. */
+  readonly stacks?: boolean
+  /** How long a stream waits for its consumer to come back. Default 30,000. */
+  readonly holdMs?: number
+  readonly log?: (level: 'info' | 'warn' | 'error', message: string) => void
+  /** CPU (0..1) and memory of this process, for lists; asked every five seconds. */
+  readonly load?: () => NonNullable<Offer['load']>
+  /** For tests and simulations. */
+  readonly time?: Time
+}
+
+export interface FunctionOptions {
+  readonly description?: string
+  readonly version?: string
+  /** Calls that run at once. Default 256. */
+  readonly concurrency?: number
+  /** Calls that wait beyond them; more are refused with RESOURCE_EXHAUSTED. Default 1,024. */
+  readonly queueMax?: number
+  /** How the gateway chooses between nodes that offer it. Default 'least-in-flight'. */
+  readonly policy?: Policy
+  /** Standard Schema of the list of arguments. */
+  readonly input?: SchemaOf
+  /** Standard Schema of the result, or of each item. */
+  readonly output?: SchemaOf
+  /** Their JSON Schemas, for tools that list functions. */
+  readonly inputJson?: Readonly<Record<string, unknown>>
+  readonly outputJson?: Readonly<Record<string, unknown>>
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the constraint of any function; no value has this type
+export type NodeFunction = (...args: any[]) => unknown
+
+export interface Registered {
+  readonly name: string
+  readonly fn: NodeFunction
+  readonly options: FunctionOptions
+  readonly concurrency: number
+  readonly queueMax: number
+  running: number
+  readonly queue: NodeCall[]
+  /** Moving average of how long calls take, for saying when to come again. */
+  averageMs: number
+}
+
+const CONCURRENCY = 256
+const QUEUE_MAX = 1024
+const LOAD_MS = 5_000
+const BUFFER_BYTES_MAX = 256 * 1024 * 1024
+
+export class ComputeNode {
+  readonly id: string
+  readonly #options: NodeOptions
+  readonly #time: Time
+  readonly #connection: Connection
+  readonly #functions = new Map<string, Registered>()
+  readonly #calls = new Map<number, NodeCall>()
+  #payloadBytesMax = 0
+  #isDraining = false
+  #cancelLoad = (): void => {}
+  #whenIdle: (() => void)[] = []
+
+  constructor(address: string, connect: () => Promise<Link>, options: NodeOptions) {
+    this.id = checkName('node id', options.id)
+    this.#options = options
+    this.#time = options.time ?? realTime
+    this.#connection = new Connection({
+      address,
+      time: this.#time,
+      bufferBytesMax: BUFFER_BYTES_MAX,
+      connect,
+      hello: () => ({
+        version: PROTOCOL_VERSION,
+        role: 'node',
+        id: this.id,
+        offer: this.#offer(),
+        ...(options.token === undefined ? {} : { token: options.token }),
+      }),
+      onWelcome: (_, welcome) => {
+        this.#payloadBytesMax = welcome.payloadBytesMax
+        this.onWelcome(welcome.session, welcome.secret)
+        this.#reportLoad()
+      },
+      onFrame: (frame) => this.#onFrame(frame),
+      onLost: (error) => this.#onLost(error),
+      onEnded: () => this.#cancelLoad(),
+      ...(options.log === undefined ? {} : { log: options.log }),
+    })
+  }
+
+  /** Set by whoever proves from another thread that this node lives. */
+  onWelcome: (session: string, secret: string) => void = () => {}
+
+  /**
+   * Offers a function: plain, async, a generator, an async generator, or one that returns a ReadableStream.
+   * Functions that declare one parameter more than they are given get the `CallContext` as the last.
+   * @throws UsageError `REMOTE_FUNCTION` for a name that is taken or no name, an option out of its range
+   */
+  register(name: string, fn: NodeFunction, options: FunctionOptions = {}): this {
+    if (typeof fn !== 'function')
+      throw new UsageError('REMOTE_FUNCTION', `"${name}" is ${typeof fn}; it must be a function.`)
+    if (this.#functions.has(name))
+      throw new UsageError('REMOTE_FUNCTION', `"${name}" is registered already; unregister it first.`)
+    checkName('function', name)
+    if (name.startsWith('$')) throw new UsageError('REMOTE_FUNCTION', `"${name}": names with $ are the gateway's own.`)
+    const concurrency = whole('concurrency', options.concurrency ?? CONCURRENCY, 1)
+    const queueMax = whole('queueMax', options.queueMax ?? QUEUE_MAX, 0)
+    this.#functions.set(name, { name, fn, options, concurrency, queueMax, running: 0, queue: [], averageMs: 0 })
+    this.#sendOffer()
+    return this
+  }
+
+  /** Offers every function of an object, as the default export of a file for `millrace node`. */
+  registerAll(functions: Readonly<Record<string, unknown>>, options: FunctionOptions = {}): this {
+    for (const [name, fn] of Object.entries(functions)) {
+      if (typeof fn === 'function') this.register(name, fn as NodeFunction, options)
+    }
+    return this
+  }
+
+  /** Calls that run come to their end; new ones are not accepted. */
+  unregister(name: string): void {
+    this.#functions.delete(name)
+    this.#sendOffer()
+  }
+
+  /** Connects, and keeps the link. @throws RemoteError `GATEWAY_UNREACHABLE`, or what the gateway refuses with */
+  async start(): Promise<void> {
+    await this.#connection.open()
+  }
+
+  /** Connects as soon as there is a gateway, and keeps the link. */
+  async startPatiently(withinMs = Number.POSITIVE_INFINITY): Promise<void> {
+    this.#connection.keepOpening()
+    await this.#connection.ready(withinMs)
+  }
+
+  /** Takes no new calls; resolves when those that run have ended. */
+  async drain(): Promise<void> {
+    this.#isDraining = true
+    this.#connection.session?.send(FRAME.DRAIN, 0)
+    if (this.#calls.size === 0) return
+    await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
+  }
+
+  /** Ends every call, and the link. */
+  async close(): Promise<void> {
+    const session = this.#connection.session
+    for (const call of [...this.#calls.values()]) {
+      call.fail(new RemoteError('UNAVAILABLE', `node "${this.id}" stops.`, { node: this.id, retryable: true }))
+    }
+    await session?.drained()
+    session?.close(CLOSE.normal)
+    this.#connection.close()
+    this.#cancelLoad()
+  }
+
+  get inFlight(): number {
+    return this.#calls.size
+  }
+
+  #offer(): Offer {
+    const { tags, weight, load } = this.#options
+    return {
+      functions: [...this.#functions.values()].map(
+        ({ name, fn, options, concurrency }): OfferedFunction => ({
+          name,
+          kind: kindOf(fn),
+          concurrency,
+          ...(options.description === undefined ? {} : { description: options.description }),
+          ...(options.version === undefined ? {} : { version: options.version }),
+          ...(options.policy === undefined ? {} : { policy: options.policy }),
+          ...(options.inputJson === undefined ? {} : { input: options.inputJson }),
+          ...(options.outputJson === undefined ? {} : { output: options.outputJson }),
+        }),
+      ),
+      ...(tags === undefined ? {} : { tags }),
+      ...(weight === undefined ? {} : { weight }),
+      ...(load === undefined ? {} : { load: load() }),
+    }
+  }
+
+  #sendOffer(): void {
+    this.#connection.session?.send(FRAME.OFFER, 0, encodeJson(this.#offer()))
+  }
+
+  #reportLoad(): void {
+    this.#cancelLoad()
+    if (this.#options.load === undefined) return
+    this.#cancelLoad = this.#time.after(LOAD_MS, () => {
+      this.#sendOffer()
+      this.#reportLoad()
+    })
+  }
+
+  #onFrame(frame: Frame): void {
+    if (frame.type !== FRAME.OPEN) {
+      // It may have ended while this was on its way.
+      this.#calls.get(frame.call)?.onFrame(frame)
+      return
+    }
+    const session = this.#connection.session
+    if (session === undefined) return
+    const { header, args } = splitOpen(frame.body)
+    try {
+      const registered = this.#functions.get(header.fn)
+      if (registered === undefined) {
+        throw new RemoteError('NOT_FOUND', `node "${this.id}" does not offer "${header.fn}" any more.`, {
+          function: header.fn,
+        })
+      }
+      if (this.#isDraining) {
+        throw new RemoteError('UNAVAILABLE', `node "${this.id}" takes no new calls.`, { retryable: true })
+      }
+      if (registered.running >= registered.concurrency && registered.queue.length >= registered.queueMax) {
+        throw exhausted(this.id, registered)
+      }
+      const call = new NodeCall({
+        session,
+        time: this.#time,
+        call: frame.call,
+        node: this.id,
+        header,
+        registered,
+        withStacks: this.#options.stacks !== false,
+        payloadBytesMax: this.#payloadBytesMax,
+        onReady: (ready) => this.#enqueue(registered, ready),
+        onRan: (ran, ranMs) => this.#ran(registered, ran, ranMs),
+        onEnd: () => this.#ended(frame.call),
+      })
+      this.#calls.set(frame.call, call)
+      call.open(frame, args)
+    } catch (thrown) {
+      const error =
+        thrown instanceof RemoteError ? thrown : new RemoteError('INTERNAL', messageOf(thrown), { cause: thrown })
+      if (error.code === 'PROTOCOL_ERROR') throw error
+      session.send(FRAME.ERROR, frame.call, encodeJson({ ...toPlainError(error, false), node: this.id }))
+    }
+  }
+
+  /** N2. */
+  #enqueue(registered: Registered, call: NodeCall): void {
+    if (registered.running < registered.concurrency) this.#run(registered, call)
+    else registered.queue.push(call)
+  }
+
+  #run(registered: Registered, call: NodeCall): void {
+    registered.running++
+    call.run()
+  }
+
+  #ran(registered: Registered, call: NodeCall, ranMs: number | undefined): void {
+    if (ranMs === undefined) {
+      const at = registered.queue.indexOf(call)
+      if (at >= 0) registered.queue.splice(at, 1)
+    } else {
+      registered.running--
+      registered.averageMs += 0.1 * (ranMs - registered.averageMs)
+      const next = registered.queue.shift()
+      if (next !== undefined) this.#run(registered, next)
+    }
+  }
+
+  #ended(number: number): void {
+    this.#calls.delete(number)
+    if (this.#calls.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve()
+  }
+
+  #onLost(error: RemoteError): void {
+    for (const call of [...this.#calls.values()]) call.abandon(error)
+    this.#calls.clear()
+  }
+}
+
+function exhausted(node: string, { name, concurrency, queueMax, averageMs, queue }: Registered): RemoteError {
+  const retryAfterMs = Math.max(10, Math.ceil((averageMs * queue.length) / concurrency))
+  return new RemoteError(
+    'RESOURCE_EXHAUSTED',
+    `node "${node}" runs ${concurrency} calls of "${name}" and ${queueMax} wait, as many as may; come again in ${retryAfterMs} ms.`,
+    { node, function: name, retryable: true, data: { retryAfterMs, concurrency, queueMax } },
+  )
+}
+
+function whole(name: string, value: number, min: number): number {
+  if (Number.isSafeInteger(value) && value >= min) return value
+  throw new UsageError('REMOTE_FUNCTION', `${name} is ${String(value)}; it must be a whole number of at least ${min}.`)
+}

@@ -1,0 +1,69 @@
+/** Moves the items of an iterator into an outlet, as fast as credit allows. */
+import { toPlainError } from '../remote-error.ts'
+import type { Time } from '../time.ts'
+import type { Outlet } from './outlet.ts'
+
+/** A synchronous producer lets the event loop go on after this long, so that links are served and pings answered. */
+const SLICE_MS = 5
+
+/** The iterator of an argument that is a stream: an async iterable, an async generator, a ReadableStream. */
+export function asyncIteratorOf(value: unknown): AsyncIterator<unknown> | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const iterable = value as Partial<AsyncIterable<unknown>>
+  if (typeof iterable[Symbol.asyncIterator] === 'function')
+    return (iterable as AsyncIterable<unknown>)[Symbol.asyncIterator]()
+  // Browsers without async iteration of streams.
+  if (typeof ReadableStream !== 'undefined' && value instanceof ReadableStream) return readerOf(value)
+  return undefined
+}
+
+/** Sends every item and the end, or the error it ends with. Never rejects. */
+export async function pump(
+  iterator: AsyncIterator<unknown> | Iterator<unknown>,
+  outlet: Outlet,
+  time: Time,
+  onError: (thrown: unknown) => void = (thrown) => outlet.error(toPlainError(thrown)),
+): Promise<void> {
+  try {
+    let until = time.now() + SLICE_MS
+    for (let n = 0; !outlet.isClosed; n++) {
+      if (!outlet.isReady) {
+        await outlet.ready()
+        until = time.now() + SLICE_MS
+        if (outlet.isClosed) break
+      }
+      if (outlet.failure !== undefined) throw outlet.failure
+      const step = iterator.next()
+      const result = step instanceof Promise ? await step : step
+      if (outlet.isClosed) break
+      if (result.done === true) {
+        outlet.end()
+        return
+      }
+      outlet.offer(result.value)
+      // Looked at now and then: reading the clock costs more than most items.
+      if ((n & 63) === 63 && time.now() >= until) {
+        await new Promise<void>((resolve) => time.soon(resolve))
+        until = time.now() + SLICE_MS
+      }
+    }
+  } catch (thrown) {
+    if (!outlet.isClosed) onError(thrown)
+  }
+  try {
+    await iterator.return?.()
+  } catch {
+    // The call has ended; what its clean-up throws has nowhere to go.
+  }
+}
+
+function readerOf(stream: ReadableStream<unknown>): AsyncIterator<unknown> {
+  const reader = stream.getReader()
+  return {
+    next: () => reader.read() as Promise<IteratorResult<unknown>>,
+    async return() {
+      await reader.cancel()
+      return { done: true, value: undefined }
+    },
+  }
+}

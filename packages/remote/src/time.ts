@@ -1,0 +1,25 @@
+/** Time as the protocol sees it: passed in, so that tests and simulations own it. */
+export interface Time {
+  /** Monotonic, ms. */
+  now(): number
+  /** Calls `fn` once after about `ms`; the result cancels it. A timer keeps the process alive until then. */
+  after(ms: number, fn: () => void): () => void
+  /** Calls `fn` when the events at hand have been handled. */
+  soon(fn: () => void): void
+  /** 0 <= x < 1 */
+  random(): number
+}
+
+/** The clock of this process, in Node and in browsers. */
+export const realTime: Time = {
+  now: () => performance.now(),
+  after(ms, fn) {
+    const timer = setTimeout(fn, Math.min(ms, MS_MAX))
+    return () => clearTimeout(timer)
+  },
+  soon: typeof setImmediate === 'function' ? (fn) => void setImmediate(fn) : (fn) => void setTimeout(fn, 0),
+  random: Math.random,
+}
+
+/** Longer waits overflow the platform's timers. */
+const MS_MAX = 2 ** 31 - 1
