@@ -61,7 +61,8 @@ export function udpSource<T>(options: UdpSourceOptions<T>): Source<T> {
     partitions: () => [...partitions.keys()],
     async open(partition, position, ctx) {
       const reader = new UdpReader<T>(settings, partition, position, ctx)
-      options.onListening?.(await reader.bind(partitions.get(partition) as number))
+      const address = await reader.bind(partitions.get(partition) as number)
+      options.onListening?.(address)
       return reader
     },
   }
