@@ -23,7 +23,9 @@ export function answer(response: ServerResponse, status: number, body: unknown):
 export function turnAway(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
   if (response.headersSent || response.destroyed) return
   const body = { error: { code: refusal.code, message: refusal.message } }
-  if (request.complete) {
+  // A client that asks before it sends (100-continue) has sent nothing.
+  if (request.complete || request.headers.expect !== undefined) {
+    if (!request.complete) response.setHeader('connection', 'close')
     answer(response, refusal.status, body)
     return
   }

@@ -22,6 +22,8 @@ export class Body {
   /** Bytes received, unpacked. */
   bytes = 0
   readonly #startedAt = performance.now()
+  #markAt = this.#startedAt
+  #markBytes = 0
   readonly #request: IncomingMessage
   readonly #limits: BodyLimits
   readonly #hold: (bytes: number) => void
@@ -72,7 +74,9 @@ export class Body {
   resume(): void {
     if (!this.#isPaused || this.#settle === undefined) return
     this.#isPaused = false
-    this.#pausedMs += performance.now() - this.#pausedAt
+    this.#markAt = performance.now()
+    this.#markBytes = this.bytes
+    this.#pausedMs += this.#markAt - this.#pausedAt
     ;(this.#unpack ?? this.#request).resume()
   }
 
@@ -86,10 +90,19 @@ export class Body {
     })
   }
 
-  /** Bytes a second since this side began to read; Infinity in the first second, and while this side does not read. */
-  rate(now: number): number {
-    const ms = now - this.#startedAt - this.#pausedMs
-    return this.#isPaused || ms < 1000 ? Number.POSITIVE_INFINITY : (this.bytes * 1000) / ms
+  /** Milliseconds since this side began to read. */
+  age(now: number): number {
+    return now - this.#startedAt
+  }
+
+  /** Does it come with less than `bytesPerS`, measured over a second or more? False while this side does not read. */
+  isSlow(now: number, bytesPerS: number): boolean {
+    const ms = now - this.#markAt
+    if (this.#isPaused || ms < 1000) return false
+    const rate = ((this.bytes - this.#markBytes) * 1000) / ms
+    this.#markAt = now
+    this.#markBytes = this.bytes
+    return rate < bytesPerS
   }
 
   refuse(refusal: Refusal): void {

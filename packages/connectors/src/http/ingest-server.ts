@@ -41,8 +41,10 @@ export const PARTITION = 'http'
 
 /** How often bodies are looked at for being slow. */
 const SWEEP_MS = 250
-/** While others need its place, a body must come at this rate, from its second second on. */
+/** While others need its place, a body must come at this rate, in each second. */
 const BYTES_PER_S_MIN = 1024
+/** A body of this age is turned away when half bodies fill the buffer. */
+const HALF_BODY_MS = 1000
 /** Requests that a client may send ahead of their answers on one connection. */
 const PIPELINED_MAX = 16
 /** Bad records that an answer names. */
@@ -312,11 +314,12 @@ export class IngestServer<T> implements SourceReader<T> {
 
   #checkTimes(): void {
     const now = performance.now()
-    const isCrowded = this.#intake.isFull || this.#waiting.size > 0 || this.#listener.isFull
+    const isCrowded = this.#waiting.size > 0 || this.#listener.isFull
     for (const body of [...this.#receiving]) {
       body.checkTime(now)
-      if (isCrowded && body.rate(now) < BYTES_PER_S_MIN) body.refuse(SLOW)
+      if (isCrowded && body.isSlow(now, BYTES_PER_S_MIN)) body.refuse(SLOW)
     }
+    this.#clearHalves(now)
     for (const call of this.#waiting) {
       if (now - call.since <= this.#settings.bodyTimeoutMs) break
       this.#waiting.delete(call)
@@ -324,6 +327,18 @@ export class IngestServer<T> implements SourceReader<T> {
     }
     this.#ctx.gauge('buffered_bytes', this.#intake.bytes)
     this.#ctx.gauge('waiting_requests', this.#waiting.size)
+  }
+
+  /**
+   * When the buffer is full of half bodies and nothing in it waits for the flow, waiting does not help: the oldest bodies
+   * are turned away until half of it is free.
+   */
+  #clearHalves(now: number): void {
+    if (!this.#intake.isFull || this.#intake.lag() > 0 || this.#received.length > 0) return
+    for (const body of [...this.#receiving]) {
+      if (this.#intake.bytes <= this.#settings.buffer.bytes / 2 || body.age(now) < HALF_BODY_MS) break
+      body.refuse(BUSY)
+    }
   }
 }
 
