@@ -49,7 +49,7 @@ function setTable({ set, batch, stream }: SetRuns): Table {
   const predicted = predict(set)
   const measured = {
     batch: figuresOf(batch, ({ latencyMs }) => latencyMs.first),
-    stream: figuresOf(stream, ({ latencyMs }) => (predicted.keepsUp ? latencyMs.median : latencyMs.last)),
+    stream: figuresOf(stream, ({ latencyMs }) => (predicted.canKeepUp ? latencyMs.median : latencyMs.last)),
   }
   const said = compare(predicted.batch, predicted.stream)
   const ofProcess = {
@@ -79,7 +79,7 @@ function setTable({ set, batch, stream }: SetRuns): Table {
     ],
     rows: [
       [
-        predicted.keepsUp ? 'latency' : 'latency (last)',
+        predicted.canKeepUp ? 'latency' : 'latency (last)',
         ...pairs('latencyMs', 1000, ' s'),
         ...[less(said.latencyReduction), less(seen.latencyReduction)],
         `-${latencyReduction.from * 100} to -${latencyReduction.to * 100} %`,

@@ -22,7 +22,7 @@ export interface Figures {
 export interface Prediction {
   readonly batch: Figures
   readonly stream: Figures
-  readonly keepsUp: boolean
+  readonly canKeepUp: boolean
 }
 
 const MB = 1_000_000
@@ -60,7 +60,7 @@ export function predict({ batch, stream, points, intervalMs, sizeBytes, inFlight
   return {
     batch: capacity({ ...given, processMs: batch.processMs }).batch,
     stream: { ...streamed, latencyMs: streamed.latencyMs * stream.steps },
-    keepsUp: streamed.keepsUp,
+    canKeepUp: streamed.canKeepUp,
   }
 }
 

@@ -10,8 +10,8 @@ import { styleFor, widthOf } from '../terminal/style.ts'
 const AFTER_HELP = `
 Examples:
   millrace capacity --interval 0.1 --process 0.05 --points 100 --size 1MB --inflight 5
-  millrace capacity --interval 10ms --process 25ms --points 6000 --size 2kB     a step that falls behind
-  millrace capacity --interval 0 --process 2ms --points 1000000 --size 300B      a backlog`
+  millrace capacity --interval 10ms --process 25ms --points 6000 --size 2kB
+  millrace capacity --interval 0 --process 2ms --points 1000000 --size 300B --json`
 
 interface Options {
   readonly interval: number

@@ -31,7 +31,7 @@ function comparisonLines({ batch, stream, comparison }: Capacity, style: Style):
   const rows = [
     ['', 'BATCH', 'STREAM', ''],
     [
-      stream.keepsUp ? 'latency' : 'latency (last)',
+      stream.canKeepUp ? 'latency' : 'latency (last)',
       seconds(batch.latencyMs),
       seconds(stream.latencyMs),
       less(comparison.latencyReduction),
@@ -89,9 +89,9 @@ function fallingBehind(given: CapacityOptions, { stream }: Capacity, queue: Queu
 }
 
 function limits({ intervalMs, processMs }: CapacityOptions, { stream, limits: to }: Capacity): string[] {
-  const latency = stream.keepsUp ? '' : '2dt/(dt+p) = '
-  const gain = stream.keepsUp ? '1 + p/dt' : '1 + dt/p'
-  const kept = stream.keepsUp ? '' : `; towards ${percent(intervalMs / processMs)} where every point is kept`
+  const latency = stream.canKeepUp ? '' : '2dt/(dt+p) = '
+  const gain = stream.canKeepUp ? '1 + p/dt' : '1 + dt/p'
+  const kept = stream.canKeepUp ? '' : `; towards ${percent(intervalMs / processMs)} where every point is kept`
   return [
     `latency reduction   towards ${latency}${percent(to.latencyReduction)}, from dt/(dt+p) = ${percent(to.collectingShare)} for one point`,
     `throughput gain     ${gain} = ${decimal(to.throughputGain)}`,

@@ -25,7 +25,7 @@ describe('worked figures', () => {
       throughputPerSecond: 10,
       memoryBytes: 5 * MB,
       inFlight: 5,
-      keepsUp: true,
+      canKeepUp: true,
       pointsAtOnce: 1,
     })
     expect([percent(comparison.latencyReduction), percent(comparison.memoryReduction)]).toEqual(['99.67 %', '95.00 %'])
@@ -35,7 +35,7 @@ describe('worked figures', () => {
   test('100 points at 0.05 s with 0.1 s of work: 15 s, 6.67/s, 100 MB against 5.05 s for the last, 10/s, 20 MB', () => {
     const { batch, stream, comparison } = capacity(fallingBehind)
     expect(batch).toEqual({ latencyMs: 15_000, throughputPerSecond: 1000 / 150, memoryBytes: 100 * MB })
-    expect(stream).toMatchObject({ latencyMs: 5_050, throughputPerSecond: 10, memoryBytes: 20 * MB, keepsUp: false })
+    expect(stream).toMatchObject({ latencyMs: 5_050, throughputPerSecond: 10, memoryBytes: 20 * MB, canKeepUp: false })
     expect([percent(comparison.latencyReduction), percent(comparison.memoryReduction)]).toEqual(['66.33 %', '80.00 %'])
     expect(comparison.throughputGain).toBe(1.5)
   })
@@ -44,10 +44,10 @@ describe('worked figures', () => {
     const second = capacity({ points: 30, intervalMs: 1000 / 30, processMs: 2000 / 30, sizeBytes: 1 }).batch.latencyMs
     const step = capacity({ points: 30, intervalMs: 1000 / 30, processMs: 30, sizeBytes: 1 }).stream
     expect(second).toBeCloseTo(3000, 9)
-    expect([step.keepsUp, 2 * step.latencyMs]).toEqual([true, 60])
+    expect([step.canKeepUp, 2 * step.latencyMs]).toEqual([true, 60])
     expect(second / (2 * step.latencyMs)).toBeCloseTo(50, 9)
     // One step of 60 ms takes as long for the first frame, and falls behind.
-    expect(capacity({ points: 30, intervalMs: 1000 / 30, processMs: 60, sizeBytes: 1 }).stream.keepsUp).toBe(false)
+    expect(capacity({ points: 30, intervalMs: 1000 / 30, processMs: 60, sizeBytes: 1 }).stream.canKeepUp).toBe(false)
   })
 
   test('three modalities: a second of readings at 100 Hz with 0.1 s of work is 1100 ms, 13.75 times 50 + 30 ms', () => {
@@ -102,11 +102,11 @@ describe('a step that takes longer than the interval', () => {
 describe('edges', () => {
   test('work as long as the interval keeps up, and has no queue', () => {
     const { stream, comparison } = capacity({ ...keepingUp, processMs: 100 })
-    expect([stream.keepsUp, stream.latencyMs, stream.pointsAtOnce, stream.queue]).toEqual([true, 100, 1, undefined])
+    expect([stream.canKeepUp, stream.latencyMs, stream.pointsAtOnce, stream.queue]).toEqual([true, 100, 1, undefined])
     expect(comparison.throughputGain).toBe(2)
   })
 
-  test('one point is a batch that saves the work of collecting, and no memory', () => {
+  test('of a batch of one point a stream saves the collecting, and no memory', () => {
     const { comparison, limits } = capacity({ ...keepingUp, points: 1, inFlight: 1 })
     expect(comparison).toEqual({ latencyReduction: limits.collectingShare, throughputGain: 1.5, memoryReduction: 0 })
   })

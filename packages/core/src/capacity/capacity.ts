@@ -38,8 +38,8 @@ export interface StreamCapacity {
   /** `inFlight` points. */
   readonly memoryBytes: number
   readonly inFlight: number
-  /** Is the step done with a point when the next one arrives? */
-  readonly keepsUp: boolean
+  /** Is the step done with each point when the next one arrives? */
+  readonly canKeepUp: boolean
   /** Largest number of points that have arrived and are not done: 1 where the step keeps up. */
   readonly pointsAtOnce: number
   /** Given where the step does not keep up. */
@@ -116,7 +116,7 @@ export function capacity(options: CapacityOptions): Capacity {
     throughputPerSecond: 1000 / slowerMs,
     memoryBytes: inFlight * sizeBytes,
     inFlight,
-    keepsUp: processMs <= intervalMs,
+    canKeepUp: processMs <= intervalMs,
     pointsAtOnce,
   }
   const throughputGain = (intervalMs + processMs) / slowerMs

@@ -69,9 +69,9 @@ describe('the model equals the simulation', () => {
       const { queue } = capacity(options).stream
       if (queue?.workersNeeded === undefined) return
       // With w workers in turn, each of them sees every w-th point.
-      const keepsUp = (w: number): boolean =>
+      const canKeepUp = (w: number): boolean =>
         playStream({ ...options, points: 50, intervalMs: options.intervalMs * w }).pointsAtOnce === 1
-      expect([keepsUp(queue.workersNeeded), keepsUp(queue.workersNeeded - 1)]).toEqual([true, false])
+      expect([canKeepUp(queue.workersNeeded), canKeepUp(queue.workersNeeded - 1)]).toEqual([true, false])
     })
   })
 })
