@@ -43,7 +43,7 @@ describe('the sets', () => {
   })
 })
 
-test('a figure is in its claimed range to the digits that are printed', () => {
+test('a figure is in its claimed range to whole percents and hundredths of a factor', () => {
   expect(verdict('throughputGain', 1.497)).toBe('in')
   expect(verdict('throughputGain', 1.49)).toBe('below')
   expect(verdict('latencyReduction', 0.9967)).toBe('above')

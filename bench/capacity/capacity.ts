@@ -110,8 +110,7 @@ function setTable({ set, batch, stream }: SetRuns): Table {
     notes: [
       `Latency of the batch over that of the stream: predicted ${ratio(predicted)}, measured ${ratio(measured)}. Peak memory ` +
         `of the process: batch ${peak(batch)}, stream ${peak(stream)}. The stream had ${inUse} of its ${set.inFlight} slots ` +
-        'in use at once. "Growth of process" is its resident memory above what it was before the first point; pages that ' +
-        'were free then are not in it. "In", "below" and "above" (more than claimed) are to the digits shown.',
+        'in use at once.',
     ],
   }
 }
@@ -147,6 +146,9 @@ function alignmentTable(aligned: Awaited<ReturnType<typeof alignments>>): Table 
       `${((aligned[0].waitMs + aligned[0].workMs) / (waitMs + workMs)).toFixed(2)} x`,
     ]),
     notes: [
+      'In the tables above, latency is that of the first point of a batch, and of the middle point of a stream that keeps ' +
+        'up. "Growth of process" is its resident memory above what it was before the first point; pages that were free ' +
+        'then are not in it. "In", "below" and "above" (more than claimed) are to whole percents and hundredths of a factor.',
       'Waits come from flows of the engine on a clock that only the test moves, so they are the same in every run; the work ' +
         'is a figure of the application. The as-of join waits for the next reading, 10 ms at most.',
     ],

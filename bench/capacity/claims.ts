@@ -12,7 +12,7 @@ export const CLAIMED: Readonly<Record<keyof CapacityComparison, Range>> = {
   memoryReduction: { from: 0.8, to: 0.95 },
 }
 
-/** To the digits that are printed: a gain of 1.497 is 1.50. */
+/** To whole percents and hundredths of a factor: a gain of 1.497 is 1.50. */
 export function verdict(of: keyof CapacityComparison, value: number): 'in' | 'below' | 'above' {
   const { from, to } = CLAIMED[of]
   const rounded = Math.round(value * 100) / 100
