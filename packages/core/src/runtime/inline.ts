@@ -101,7 +101,7 @@ function waking(queue: BoundedQueue, wake: () => void): Sender {
 }
 
 /** The queue of a channel towards one worker; what it drops is counted at the receiving step. */
-export function boundedQueue(channel: Channel, counters: Float64Array): BoundedQueue {
+export function boundedQueue(channel: Channel, counters: Float64Array, elsewhere?: () => number): BoundedQueue {
   const counter = new StepCounter(counters, channel.to.id)
   return new BoundedQueue({
     capacity: channel.capacity,
@@ -111,5 +111,6 @@ export function boundedQueue(channel: Channel, counters: Float64Array): BoundedQ
       counter.add('recordsIn', records)
       counter.dropped(records, 'buffer-full')
     },
+    ...(elsewhere === undefined ? {} : { elsewhere }),
   })
 }

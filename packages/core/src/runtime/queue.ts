@@ -21,6 +21,8 @@ export interface QueueOptions {
   /** The step it stands before, for messages. */
   readonly step: string
   readonly onDrop?: (records: number) => void
+  /** Records of the same buffer that have left this queue for a ring; they count towards the capacity. */
+  readonly elsewhere?: () => number
 }
 
 export class BoundedQueue {
@@ -28,19 +30,21 @@ export class BoundedQueue {
   readonly whenFull: FullPolicy
   readonly #step: string
   readonly #onDrop: ((records: number) => void) | undefined
+  readonly #elsewhere: () => number
   readonly #elements = new Circle(16)
   /** Markers whose records before them were dropped; they come out first. */
   readonly #front = new Circle(4)
-  /** Records of the first batch that were dropped. */
+  /** Records of the first batch that were dropped or taken. */
   #skip = 0
   #records = 0
   #dropped = 0
 
-  constructor({ capacity, whenFull, step, onDrop }: QueueOptions) {
+  constructor({ capacity, whenFull, step, onDrop, elsewhere = () => 0 }: QueueOptions) {
     this.capacity = capacity
     this.whenFull = whenFull
     this.#step = step
     this.#onDrop = onDrop
+    this.#elsewhere = elsewhere
   }
 
   /** Records in the queue. */
@@ -85,8 +89,8 @@ export class BoundedQueue {
       return
     }
     const { batch } = element
-    const excess = this.#records + batch.length - this.capacity
     if (batch.length === 0) return
+    const excess = this.#held() + batch.length - this.capacity
     if (excess <= 0 || this.whenFull === 'block') {
       this.#add(batch)
     } else if (this.whenFull === 'drop-newest') {
@@ -98,15 +102,26 @@ export class BoundedQueue {
     } else throw this.#full(batch.length)
   }
 
-  /** The next element; undefined when there is none. */
-  take(): Element | undefined {
+  /** The next element; undefined when there is none. Of a batch at most `most` records, and the rest with the next call. */
+  take(most = Number.POSITIVE_INFINITY): Element | undefined {
     if (this.#front.size > 0) return this.#front.shift()
+    const first = this.#elements.first()
+    if (first?.type === 'batch' && first.batch.length - this.#skip > most) {
+      const from = this.#skip
+      this.#skip += most
+      this.#records -= most
+      return { type: 'batch', batch: range(first.batch, from, from + most) }
+    }
     const element = this.#elements.shift()
     if (element === undefined || element.type !== 'batch') return element
     const skip = this.#skip
     this.#skip = 0
     this.#records -= element.batch.length - skip
     return skip === 0 ? element : { type: 'batch', batch: range(element.batch, skip, element.batch.length) }
+  }
+
+  #held(): number {
+    return this.whenFull === 'block' ? this.#records : this.#records + this.#elsewhere()
   }
 
   #add(batch: Batch): void {
@@ -143,8 +158,8 @@ export class BoundedQueue {
   #full(offered: number): OperationalError {
     return new OperationalError(
       'BUFFER_FULL',
-      `the buffer before step "${this.#step}" holds ${this.#records} of ${this.capacity} records and ${offered} more came. The step is slower than its input: give it a larger buffer, let it block (whenFull: 'block'), or drop ('drop-oldest', 'drop-newest').`,
-      { step: this.#step, data: { capacity: this.capacity, queued: this.#records, offered } },
+      `the buffer before step "${this.#step}" holds ${this.#held()} of ${this.capacity} records and ${offered} more came. The step is slower than its input: give it a larger buffer, let it block (whenFull: 'block'), or drop ('drop-oldest', 'drop-newest').`,
+      { step: this.#step, data: { capacity: this.capacity, queued: this.#held(), offered } },
     )
   }
 }

@@ -68,7 +68,9 @@ export class RingTransport implements Transport {
   sender(channel: Channel, from: number, to: number): Sender {
     if (from === to) return this.#queue(channel, from, to)
     const memory = this.#memory(channel, from, to)
-    return new RingSender(new RingWriter(memory), boundedQueue(channel, this.#counters), () => {
+    const writer = new RingWriter(memory)
+    const backlog = (elsewhere: () => number): BoundedQueue => boundedQueue(channel, this.#counters, elsewhere)
+    return new RingSender(writer, backlog, () => {
       this.#touched[to] = true
     })
   }
@@ -130,18 +132,26 @@ export class RingTransport implements Transport {
   }
 }
 
-/** Encodes elements into a ring. What does not fit waits here, under the channel's policy. */
+/**
+ * Encodes elements into a ring. What does not fit waits here, under the channel's policy. What is in the ring cannot be
+ * dropped any more, so under the other policies than 'block' it gets half of the capacity, and the backlog the rest.
+ */
 class RingSender implements Sender {
   readonly #writer: RingWriter
   readonly #backlog: BoundedQueue
+  /** Records the ring may hold. */
+  readonly #share: number
   readonly #touch: () => void
   readonly #bytes = new ByteWriter(64 * 1024)
   /** Encoded, and not yet in the ring. */
   #frame: { readonly bytes: Uint8Array; readonly records: number } | undefined
 
-  constructor(writer: RingWriter, backlog: BoundedQueue, touch: () => void) {
+  constructor(writer: RingWriter, backlog: (elsewhere: () => number) => BoundedQueue, touch: () => void) {
     this.#writer = writer
-    this.#backlog = backlog
+    // One record always has its place in the backlog: the newest must not go for what nobody can take back.
+    this.#backlog = backlog(() => Math.min(this.#sent(), this.#backlog.capacity - 1))
+    const { capacity, whenFull } = this.#backlog
+    this.#share = whenFull === 'block' ? capacity : Math.max(1, Math.floor(capacity / 2))
     this.#touch = touch
   }
 
@@ -163,8 +173,9 @@ class RingSender implements Sender {
     }
     for (;;) {
       if (this.#frame === undefined) {
-        if (this.#writer.queued() >= this.#backlog.capacity) break
-        const element = this.#backlog.take()
+        const room = this.#share - this.#writer.queued()
+        if (room <= 0) break
+        const element = this.#backlog.take(this.#backlog.whenFull === 'block' ? undefined : room)
         if (element === undefined) break
         this.#bytes.clear()
         encodeElement(this.#bytes, element)
@@ -179,6 +190,11 @@ class RingSender implements Sender {
   }
 
   queued(): number {
-    return this.#writer.queued() + this.#backlog.queued() + (this.#frame?.records ?? 0)
+    return this.#sent() + this.#backlog.queued()
+  }
+
+  /** Records in the ring, or encoded for it. */
+  #sent(): number {
+    return this.#writer.queued() + (this.#frame?.records ?? 0)
   }
 }
