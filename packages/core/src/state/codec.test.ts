@@ -51,8 +51,9 @@ describe('tagged JSON', () => {
   })
 
   test('an object of the user that looks like a tag stays one', () => {
-    const v = { $m: 'bigint', v: '12' }
-    expect(parse(stringify(v))).toStrictEqual(v)
+    for (const v of [{ $m: 'bigint', v: '12' }, { $m: undefined }, { $m: null }]) {
+      expect(parse(stringify(v))).toStrictEqual(v)
+    }
   })
 
   test('an own __proto__ property neither pollutes nor vanishes', () => {
