@@ -3,6 +3,7 @@
  * there is room.
  */
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { createGunzip, type Gunzip } from 'node:zlib'
 
 /** Why a body was not taken. */
@@ -88,6 +89,10 @@ export class Body {
       code: 'BODY_SLOW',
       message: `the body did not arrive within ${this.#limits.timeoutMs} ms. Nothing of it was taken; send smaller bodies.`,
     })
+  }
+
+  get socket(): Socket {
+    return this.#request.socket
   }
 
   /** Milliseconds since this side began to read. */

@@ -137,14 +137,14 @@ test('slow bodies that fill the buffer give way to others', async () => {
   expect(await (await fetch(`${url}/health`)).json()).toBeTruthy()
 }, 90_000)
 
+const HALF_BODY =
+  'POST / HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: application/json\\r\\nContent-Length: 1000\\r\\n\\r\\n{"n":'
+
 describe(`${CONNECTIONS} connections`, () => {
   test.each([
     ['say nothing', ''],
     ['send half a head', 'POST / HTTP/1.1\\r\\nHost: x\\r\\nX:'],
-    [
-      'send half a body',
-      'POST / HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: application/json\\r\\nContent-Length: 1000\\r\\n\\r\\n{"n":',
-    ],
+    ['send half a body', HALF_BODY],
   ])(
     'that %s leave the flow running and others unharmed',
     async (_what, says) => {
@@ -158,6 +158,14 @@ describe(`${CONNECTIONS} connections`, () => {
     },
     120_000,
   )
+
+  test('more than are allowed that send half a body give way to whoever comes', async () => {
+    await run.stop()
+    await start({ maxConnections: 50 })
+    closing.push(await crowd({ url, count: CONNECTIONS, says: HALF_BODY }))
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    await expectUnharmed()
+  }, 120_000)
 
   test('more than are allowed: the idle ones give way, whoever is served stays', async () => {
     await run.stop()

@@ -1,9 +1,11 @@
 import { gzipSync } from 'node:zlib'
 import { dataflow, dlq } from 'millrace'
+import type { Position, SourceReader } from 'millrace/connector'
 import { arraySink } from 'millrace/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { type LiveRun, live, NDJSON, post, rawSocket } from '../../test/live.ts'
+import { testContext } from '../../test/test-files.ts'
 import { type HttpIngestOptions, httpIngest } from './index.ts'
 
 interface Reading {
@@ -186,6 +188,59 @@ describe('acknowledgements', () => {
     expect(await post(url, [reading(1), reading(2)], key)).toMatchObject({ status: 200, body: { repeated: true } })
     expect((await post(url, reading(3), { 'idempotency-key': 'order-8' })).status).toBe(200)
     expect(rows.map((r) => r.value)).toEqual([1, 2, 3])
+  })
+})
+
+/** Reads at least one batch and all that is there. */
+async function readRows(reader: SourceReader<{ n: number }>, maxRows: number, atLeast: number) {
+  const numbers: number[] = []
+  let position: Position = null
+  while (numbers.length < atLeast) {
+    const batch = await reader.read(maxRows)
+    if (batch === 'end') break
+    for (const row of batch.rows as { n: number }[]) numbers.push(row.n)
+    position = JSON.parse(JSON.stringify(batch.next))
+  }
+  return { numbers, position }
+}
+
+test('a request that a commit cut in two enters once when it is sent again to the next start', async () => {
+  let url = ''
+  const source = httpIngest<{ n: number }>({ port: 0, rememberKeys: 2, onListening: (at) => (url = at.url) })
+  const ctx = { ...testContext(), wait: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)) }
+  const rows = Array.from({ length: 250 }, (_, n) => ({ n }))
+  const key = { 'idempotency-key': 'large' }
+  const first = await source.open('http', undefined, ctx)
+  const unanswered = post(url, rows, key)
+  const { numbers, position } = await readRows(first, 100, 100)
+  await first.close()
+  expect((await unanswered).status).toBe(503)
+
+  const second = await source.open('http', position, ctx)
+  const answered = post(url, rows, key)
+  const rest = await readRows(second, 100, 150)
+  second.committed?.(rest.position)
+  expect(await answered).toMatchObject({ status: 200, body: { records: 250 } })
+  expect([...numbers, ...rest.numbers]).toEqual(rows.map((r) => r.n))
+
+  // Of two keys that are remembered the third is the oldest: it is forgotten.
+  for (const name of ['b', 'c']) {
+    const done = post(url, [{ n: 1000 }], { 'idempotency-key': name })
+    second.committed?.((await readRows(second, 10, 1)).position)
+    expect((await done).body.repeated).toBeUndefined()
+  }
+  expect((await post(url, [{ n: 1000 }], { 'idempotency-key': 'b' })).body.repeated).toBe(true)
+  const again = post(url, rows, key)
+  const entered = await readRows(second, 1000, 1)
+  second.committed?.(entered.position)
+  expect((await again).body.repeated).toBeUndefined()
+  expect(entered.numbers.length).toBe(250)
+  await second.close()
+})
+
+test('a position of another connector is refused', async () => {
+  await expect(httpIngest({ port: 0 }).open('http', { byte: 5 }, testContext())).rejects.toMatchObject({
+    code: 'LIVE_POSITION',
   })
 })
 

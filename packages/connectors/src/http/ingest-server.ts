@@ -43,7 +43,7 @@ export const PARTITION = 'http'
 const SWEEP_MS = 250
 /** While others need its place, a body must come at this rate, in each second. */
 const BYTES_PER_S_MIN = 1024
-/** A body of this age is turned away when half bodies fill the buffer. */
+/** A body of this age is turned away when half bodies take all connections, or fill the buffer. */
 const HALF_BODY_MS = 1000
 /** Requests that a client may send ahead of their answers on one connection. */
 const PIPELINED_MAX = 16
@@ -96,6 +96,7 @@ export class IngestServer<T> implements SourceReader<T> {
       this.#intake.memo = () => keys.memo()
     }
     this.#listener = new Listener(settings.listen, 'http', ctx)
+    this.#listener.giveUp = () => this.#giveUpOldest()
   }
 
   /** @throws OperationalError `LISTEN_PORT_IN_USE`, `LISTEN_FAILED` */
@@ -125,11 +126,11 @@ export class IngestServer<T> implements SourceReader<T> {
     this.#isClosed = true
     clearInterval(this.#sweep)
     this.#intake.close()
-    for (const call of this.#waiting) turnAway(call.request, call.response, STOPPED)
+    for (const call of this.#waiting) this.#turnAway(call.request, call.response, STOPPED)
     for (const body of [...this.#receiving]) body.refuse(STOPPED)
-    for (const { call } of this.#received) turnAway(call.request, call.response, STOPPED)
+    for (const { call } of this.#received) this.#turnAway(call.request, call.response, STOPPED)
     for (const calls of this.#sameKey.values())
-      for (const { request, response } of calls) turnAway(request, response, STOPPED)
+      for (const { request, response } of calls) this.#turnAway(request, response, STOPPED)
     this.#waiting.clear()
     this.#received = []
     this.#sameKey.clear()
@@ -154,7 +155,7 @@ export class IngestServer<T> implements SourceReader<T> {
     const packing = request.headers['content-encoding'] ?? 'identity'
     refusal ??= this.#checkHead(request, format, packing)
     if (refusal !== undefined || format === undefined) {
-      turnAway(request, response, refusal ?? UNSUPPORTED)
+      this.#turnAway(request, response, refusal ?? UNSUPPORTED)
       return
     }
     const given = request.headers['idempotency-key']
@@ -197,7 +198,7 @@ export class IngestServer<T> implements SourceReader<T> {
       return
     }
     if (this.#waiting.size >= this.#settings.waitingMax) {
-      turnAway(call.request, call.response, BUSY)
+      this.#turnAway(call.request, call.response, BUSY)
       return
     }
     // Nobody reads the request: the client is held back by TCP.
@@ -223,8 +224,8 @@ export class IngestServer<T> implements SourceReader<T> {
         break
       }
       if (outcome === undefined) return
-      if (!Buffer.isBuffer(outcome)) turnAway(request, response, outcome)
-      else if (this.#isClosed) turnAway(request, response, STOPPED)
+      if (!Buffer.isBuffer(outcome)) this.#turnAway(request, response, outcome)
+      else if (this.#isClosed) this.#turnAway(request, response, STOPPED)
       else {
         this.#received.push({ call, bytes: outcome })
         this.#decodeReceived()
@@ -239,18 +240,17 @@ export class IngestServer<T> implements SourceReader<T> {
 
   /** Records enter as far as they have room; the bytes of bodies are held meanwhile. */
   #decodeReceived(): void {
-    let n = 0
-    while (n < this.#received.length && !this.#intake.isFullOfRecords) {
-      const { call, bytes } = this.#received[n++]
-      this.#decode(call, bytes)
+    while (!this.#intake.isFullOfRecords) {
+      const next = this.#received.shift()
+      if (next === undefined) break
+      this.#decode(next.call, next.bytes)
+      // From here on the intake holds them, if they entered. This may make room, and so come back here.
+      this.#intake.hold(-next.bytes.length)
     }
-    this.#received.splice(0, n)
   }
 
   #decode(call: Call, bytes: Buffer): void {
     const { response, key } = call
-    // From here on the intake holds them, if they enter.
-    this.#intake.hold(-bytes.length)
     const { entries, problems } = decodeBody(bytes, call.format, this.#settings.schema)
     if (problems.length > 0 && this.#settings.onBad === 'refuse') {
       answer(response, 400, refused(entries.length, problems))
@@ -296,8 +296,8 @@ export class IngestServer<T> implements SourceReader<T> {
         for (const other of others()) answer(other.response, 200, { records, repeated: true })
       },
       isLost: () => {
-        turnAway(request, response, STOPPED)
-        for (const other of others()) turnAway(other.request, other.response, STOPPED)
+        this.#turnAway(request, response, STOPPED)
+        for (const other of others()) this.#turnAway(other.request, other.response, STOPPED)
       },
     }
   }
@@ -323,10 +323,26 @@ export class IngestServer<T> implements SourceReader<T> {
     for (const call of this.#waiting) {
       if (now - call.since <= this.#settings.bodyTimeoutMs) break
       this.#waiting.delete(call)
-      turnAway(call.request, call.response, BUSY)
+      this.#turnAway(call.request, call.response, BUSY)
     }
     this.#ctx.gauge('buffered_bytes', this.#intake.bytes)
     this.#ctx.gauge('waiting_requests', this.#waiting.size)
+  }
+
+  /** Its connection may go when others need the place: it lingers only to take the answer. */
+  #turnAway(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+    this.#listener.idle(request.socket)
+    turnAway(request, response, refusal)
+  }
+
+  /** The connection whose body has been coming for longest, when that is long. */
+  #giveUpOldest(): Socket | undefined {
+    for (const body of this.#receiving) {
+      if (body.age(performance.now()) < HALF_BODY_MS) return undefined
+      body.refuse(BUSY)
+      return body.socket
+    }
+    return undefined
   }
 
   /**

@@ -13,8 +13,8 @@ export interface ListenOptions {
   /** Certificate and key, and whatever else node:https takes. Default: plain HTTP. */
   readonly tls?: TlsOptions
   /**
-   * Connections kept at once. One more takes the place of the connection that has been idle for longest; when none is
-   * idle, it is closed. Default 10,000: about 200 MB when all of them are busy.
+   * Connections kept at once. One more takes the place of the connection that has been idle for longest, or whose body is
+   * coming too slowly; when there is none, it is closed. Default 10,000: about 200 MB when all of them are busy.
    */
   readonly maxConnections?: number
   /** Called with the address when the server listens, in the thread that runs the source. */
@@ -46,6 +46,8 @@ export class Listener {
   readonly #idle = new Set<Socket>()
   readonly #maxConnections: number
   #isWarned = false
+  /** Gives up a busy connection for a new one, where the owner has one that deserves it. */
+  giveUp: () => Socket | undefined = () => undefined
 
   constructor(options: ListenOptions, scheme: 'http' | 'ws', ctx: ListenContext) {
     this.#options = options
@@ -115,7 +117,7 @@ export class Listener {
 
   #keep(socket: Socket): void {
     if (this.isFull) {
-      const [longest] = this.#idle
+      const [longest = this.giveUp()] = this.#idle
       this.#warn(longest === undefined)
       if (longest === undefined) {
         socket.destroy()
