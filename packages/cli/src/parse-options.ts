@@ -1,6 +1,6 @@
 /** Values of command line options, checked where they are read. Every refusal names the option and what it takes. */
 import { InvalidArgumentError } from 'commander'
-import type { Duration, Position } from 'millrace'
+import { type Duration, durationMs, type Position } from 'millrace'
 import type { ColorMode } from './terminal/style.ts'
 
 export function wholeNumber(min: number, max: number): (text: string) => number {
@@ -86,6 +86,15 @@ export function untilPosition(text: string, before?: number | Positions): number
     throw new InvalidArgumentError(
       'It must be a time (2026-01-31T12:00:00Z, or ms since the epoch) or SOURCE=POSITION.',
     )
+  return ms
+}
+
+/** A duration means that long ago; else an ISO 8601 date, or ms since the epoch. */
+export function pastTime(text: string): number {
+  if (/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text)) return Date.now() - durationMs(text as Duration, 'time')
+  const ms = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : Date.parse(text)
+  if (Number.isNaN(ms))
+    throw new InvalidArgumentError('It must be a duration (10m: that long ago), a time (2026-01-31T12:00:00Z), or ms.')
   return ms
 }
 

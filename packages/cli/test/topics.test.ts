@@ -12,6 +12,8 @@ const topics = (...args: readonly string[]): Promise<Ended> => project.run('topi
 
 function produce(lines: string, ...args: readonly string[]): Promise<Ended> {
   const started = project.start('topics', 'produce', ...args)
+  // It may end before it has read everything.
+  started.process.stdin.on('error', () => {})
   started.process.stdin.end(lines)
   return started.ended
 }
@@ -69,8 +71,87 @@ describe('millrace topics', () => {
     await topics('create', 'orders')
     const { code, stderr } = await produce('{"n":1}\n{"n":\n', 'orders')
     expect(code).toBe(2)
-    expect(stderr).toContain('appended 1 records')
+    expect(stderr).toContain('appended 1 record to')
     expect(stderr).toMatch(/TOPICS_LINE\s+line 2 of the input is no JSON/)
+  })
+
+  test('a line that no record can hold says which one it is, and those before it are kept', async () => {
+    await topics('create', 'orders')
+    const huge = JSON.stringify('x'.repeat(17 * 1024 * 1024))
+    const { code, stderr } = await produce(`1\n2\n${huge}\n4\n`, 'orders')
+    expect(code).toBe(2)
+    expect(stderr).toContain('appended 2 records')
+    expect(stderr).toMatch(/TOPICS_LINE\s+line 3 of the input takes more than/)
+    const { topics: listed } = JSON.parse((await topics('list', '--json')).stdout)
+    expect(listed[0].partitions[0].next).toBe(2)
+  })
+
+  test('a key is a field of each line, or one for all lines', async () => {
+    await topics('create', 'orders')
+    expect((await produce('{"n":1}\n', 'orders', '--key', 'customer')).stderr).toContain('in its field "customer"')
+    expect((await produce('{"n":1}\n', 'orders', '--fixed-key', 'all')).code).toBe(0)
+    expect((await produce('1\n', 'orders', '--fixed-key', 'a', '--key', 'b')).stderr).toContain('TOPICS_KEY')
+    const { stdout } = await topics('tail', 'orders', '--from-beginning', '--max', '1', '--json')
+    expect(JSON.parse(stdout)).toMatchObject({ key: 'all', value: { n: 1 } })
+  })
+
+  test('tail and reset begin at a time', async () => {
+    await topics('create', 'orders')
+    await produce('1\n', 'orders')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const between = new Date().toISOString()
+    await produce('2\n', 'orders')
+    const tail = (...args: readonly string[]) => topics('tail', 'orders', '--max', '1', ...args)
+    expect((await tail('--since', between)).stdout).toBe('2\n')
+    expect((await tail('--since', '1h')).stdout).toBe('1\n')
+    expect((await tail('--since', 'soon')).code).toBe(2)
+    expect((await tail('--since', '1h', '--from-beginning')).stderr).toContain('TOPICS_TAIL')
+    const { stdout } = await topics('reset', 'orders', '--group', 'g', '--to-time', between)
+    expect(stdout).toBe(`group g goes on at ${between} of topic orders\n`)
+    const { groups } = JSON.parse((await topics('describe', 'orders', '--json')).stdout)
+    expect(groups).toMatchObject([{ committed: 1, lag: 1 }])
+    expect((await topics('reset', 'orders', '--group', 'g', '--to', '0', '--to-time', '1h')).stderr).toContain(
+      'not both',
+    )
+  })
+
+  test('a reader of the output that goes away ends tail quietly at the next record', async () => {
+    await topics('create', 'orders')
+    await produce('1\n', 'orders')
+    const tail = project.start('topics', 'tail', 'orders', '--from-beginning')
+    await tail.saying('1\n')
+    tail.process.stdout.destroy()
+    await produce('2\n3\n', 'orders')
+    expect(await tail.ended).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  test('topics and runs of one folder share a log, or that of --log', async () => {
+    project.write(
+      'copy.ts',
+      `import { dataflow } from 'millrace'
+import { logTopic } from '@millrace/connectors/log'
+const flow = dataflow('copy')
+flow.source('in', logTopic<number>({ topic: 'in', follow: false }), { time: 'processing' }).sink('out', logTopic({ topic: 'out' }))
+export default flow
+`,
+    )
+    for (const [n, log] of [[], ['--log', 'other']].entries()) {
+      await topics('create', 'in', ...log)
+      await produce(`${n}\n`, 'in', ...log)
+      const state = ['--state', `state-${n}`, '--no-metrics', '--no-progress']
+      expect(await project.run('run', 'copy.ts', ...state, ...log)).toMatchObject({ code: 0 })
+      const { stdout } = await topics('tail', 'out', '--from-beginning', '--max', '1', ...log)
+      expect(stdout).toBe(`${n}\n`)
+    }
+  })
+
+  test('a folder that is none is refused by name', async () => {
+    project.write('file', '')
+    for (const log of ['file', 'file/log', '/proc/none']) {
+      const { code, stderr } = await topics('create', 'x', '--log', log)
+      expect(code).toBe(1)
+      expect(stderr).toContain('LOG_FOLDER')
+    }
   })
 
   test('a log that is not there is not made by looking at it', async () => {

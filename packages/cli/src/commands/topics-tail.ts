@@ -1,26 +1,32 @@
 /** `millrace topics tail`: prints records as they come. */
 import { once } from 'node:events'
 import type { Log, LogRecord } from '@millrace/connectors/log'
+import { UsageError } from 'millrace'
 import { EXIT } from '../exit-codes.ts'
 import type { Io } from '../io.ts'
 import { onSignals } from '../signals.ts'
 
 export interface TailOptions {
   readonly fromBeginning: boolean
+  /** Event time, ms since the epoch. */
+  readonly since?: number
   readonly max?: number
   readonly json: boolean
 }
 
 /** Ends after `max` records, or with Ctrl-C. Resolves to the exit code. */
 export async function tail(log: Log, topic: string, options: TailOptions, io: Io): Promise<number> {
-  const { fromBeginning, json, max = Number.POSITIVE_INFINITY } = options
+  const { fromBeginning, since, json, max = Number.POSITIVE_INFINITY } = options
+  if (fromBeginning && since !== undefined)
+    throw new UsageError('TOPICS_TAIL', 'say --from-beginning or --since, not both.')
+  const from = since === undefined ? (fromBeginning ? 'earliest' : 'latest') : { time: since }
   const stop = new AbortController()
   let code: number = EXIT.ok
   const giveBack = onSignals((signal) => {
     code = signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated
     stop.abort()
   })
-  const consumer = await log.consumer({ topics: [topic], from: fromBeginning ? 'earliest' : 'latest' })
+  const consumer = await log.consumer({ topics: [topic], from })
   try {
     for (let printed = 0; printed < max && !stop.signal.aborted; ) {
       const maxRecords = Math.min(500, max - printed)

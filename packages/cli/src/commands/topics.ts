@@ -6,10 +6,10 @@ import { Command, InvalidArgumentError } from 'commander'
 import { type Duration, OperationalError, UsageError } from 'millrace'
 import type { Exit } from '../index.ts'
 import type { Io } from '../io.ts'
-import { duration, wholeNumber } from '../parse-options.ts'
+import { duration, pastTime, wholeNumber } from '../parse-options.ts'
 import { padEnd } from '../terminal/style.ts'
-import { produce } from './topics-produce.ts'
-import { tail } from './topics-tail.ts'
+import { type ProduceOptions, produce } from './topics-produce.ts'
+import { type TailOptions, tail } from './topics-tail.ts'
 
 const DEFAULT_LOG = '.millrace/log'
 
@@ -18,6 +18,7 @@ Examples:
   millrace topics create orders --partitions 4
   millrace topics produce orders --key customer < orders.jsonl
   millrace topics tail orders --from-beginning --max 10 --json
+  millrace topics tail orders --since 10m
   millrace topics reset orders --group billing --to earliest`
 
 interface WithLog {
@@ -33,7 +34,8 @@ interface CreateOptions extends WithLog {
 
 interface ResetOptions extends WithLog {
   readonly group?: string
-  readonly to: 'earliest' | 'latest' | number
+  readonly to?: 'earliest' | 'latest' | number
+  readonly toTime?: number
   readonly records: boolean
 }
 
@@ -84,16 +86,18 @@ export function topicsCommand(io: Io, exit: Exit): Command {
   add('produce', 'append a record per line of stdin: JSON, stored as it is')
     .argument('<topic>')
     .option('--key <field>', 'the field of each line that is the key; a.b reaches into objects')
-    .action((topic: string, options: WithLog & { readonly key?: string }) =>
-      withLog(options.log, io, true, (log) => produce(log, topic, options.key, process.stdin, io)),
+    .option('--fixed-key <text>', 'one key for all lines')
+    .action((topic: string, options: WithLog & ProduceOptions) =>
+      withLog(options.log, io, true, (log) => produce(log, topic, options, process.stdin, io)),
     )
 
   add('tail', 'print records as they come')
     .argument('<topic>')
     .option('--from-beginning', 'begin with the first record that is left, not with the next to come', false)
+    .option('--since <time>', 'begin with records of this time: 10m (ago), 2026-01-31T12:00:00Z, or ms', pastTime)
     .option('--max <n>', 'end after this many records', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .option('--json', 'a JSON object per record, with partition, offset, time and key', false)
-    .action((topic: string, options: WithLog & TailFlags) =>
+    .action((topic: string, options: WithLog & TailOptions) =>
       withLog(options.log, io, true, async (log) => exit(await tail(log, topic, options, io))),
     )
 
@@ -109,18 +113,13 @@ export function topicsCommand(io: Io, exit: Exit): Command {
   add('reset', "set where a group goes on, or remove a topic's records")
     .argument('<topic>')
     .option('--group <name>', 'the group, which must have no members now')
-    .option('--to <where>', 'earliest, latest or an offset', where, 'earliest' as const)
+    .option('--to <where>', 'earliest, latest or an offset (default: earliest)', where)
+    .option('--to-time <time>', 'the first record of this time: 10m (ago), 2026-01-31T12:00:00Z, or ms', pastTime)
     .option('--records', 'remove all records; offsets go on', false)
     .action((topic: string, options: ResetOptions) =>
       withLog(options.log, io, true, (log) => reset(log, topic, options, io)),
     )
   return topics
-}
-
-interface TailFlags {
-  readonly fromBeginning: boolean
-  readonly max?: number
-  readonly json: boolean
 }
 
 /** Only `create` makes a log; a mistyped --log must not leave an empty one behind. */
@@ -142,16 +141,19 @@ async function withLog(folder: string, io: Io, mustExist: boolean, body: (log: L
   }
 }
 
-async function reset(log: Log, topic: string, { group, to, records }: ResetOptions, io: Io): Promise<void> {
+async function reset(log: Log, topic: string, { group, to, toTime, records }: ResetOptions, io: Io): Promise<void> {
   if ((group === undefined) !== records) {
     throw new UsageError(
       'TOPICS_RESET',
       `say what to reset: --group NAME sets where that group goes on, --records removes the records of topic "${topic}". Nothing was changed.`,
     )
   }
+  if (to !== undefined && toTime !== undefined)
+    throw new UsageError('TOPICS_RESET', 'say --to or --to-time, not both. Nothing was changed.')
   if (group !== undefined) {
-    await log.admin.resetOffsets(group, topic, to)
-    io.stdout.write(`group ${group} goes on at ${to} of topic ${topic}\n`)
+    await log.admin.resetOffsets(group, topic, toTime === undefined ? (to ?? 'earliest') : { time: toTime })
+    const place = toTime === undefined ? (to ?? 'earliest') : new Date(toTime).toISOString()
+    io.stdout.write(`group ${group} goes on at ${place} of topic ${topic}\n`)
     return
   }
   const { partitions } = await log.admin.describe(topic)

@@ -1,5 +1,5 @@
 /** The folder of a log: made when it is missing, refused when it lies on another machine. */
-import { mkdir, statfs } from 'node:fs/promises'
+import { mkdir, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { messageOf, OperationalError } from 'millrace/connector'
 import { databaseFile } from './names.ts'
@@ -30,7 +30,7 @@ export async function prepareFolder(folder: string): Promise<string> {
   const absolute = path.resolve(folder)
   let type: number
   try {
-    await mkdir(absolute, { recursive: true })
+    await makeFolder(absolute)
     type = (await statfs(absolute)).type >>> 0
   } catch (thrown) {
     throw new OperationalError(
@@ -41,6 +41,23 @@ export async function prepareFolder(folder: string): Promise<string> {
   }
   checkFileSystem(folder, process.platform === 'linux' ? type : 0)
   return databaseFile(absolute)
+}
+
+/** Not `mkdir` with `recursive`: where a file system refuses, as /proc does, that tries for ever. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder)
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException
+    if (code === 'EEXIST' && (await stat(folder)).isDirectory()) return
+    const parent = path.dirname(folder)
+    if (code !== 'ENOENT' || parent === folder) throw thrown
+    await makeFolder(parent)
+    await mkdir(folder).catch((again: NodeJS.ErrnoException) => {
+      // Another process may have been faster.
+      if (again.code !== 'EEXIST') throw again
+    })
+  }
 }
 
 /** @throws OperationalError `LOG_NETWORK` */

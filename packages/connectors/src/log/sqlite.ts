@@ -7,7 +7,12 @@ const BUSY_MS = 20
 
 export function openDatabase(path: string, use: 'read' | 'write'): DatabaseSync {
   const { DatabaseSync } = sqlite()
-  const db = new DatabaseSync(path, { timeout: BUSY_MS })
+  let db: DatabaseSync
+  try {
+    db = new DatabaseSync(path, { timeout: BUSY_MS })
+  } catch (thrown) {
+    throw logError(thrown, path)
+  }
   try {
     if (use === 'read') db.exec('PRAGMA query_only=1')
     else db.exec('PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-8000')
