@@ -57,7 +57,7 @@ export function actionSink({ about, pool }: ActionSinkOptions): Sink<Action> {
         },
         flush: () => writer.flush?.(),
         async close() {
-          if (acted > 0) ctx.log('info', `in all ${status(nowMs())}`)
+          ctx.log('info', `in all ${status(nowMs())}`)
           await writer.close()
         },
       }

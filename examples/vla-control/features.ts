@@ -7,7 +7,7 @@
  *  - luma: (2 red + 5 green + blue) / 8.
  *  - peak: the luma that 1 sample in 1000 reaches, so that single noisy pixels do not count; mean: of all samples.
  *  - bright: samples above the middle between mean and peak. x, y: their centre. size: their share.
- *  - confidence: contrast times compactness. Contrast is (peak - mean) / 128, at most 1. Compactness is the share of the
+ *  - confidence: contrast times compactness. Contrast is (peak - mean) / 128, from 0 to 1. Compactness is the share of the
  *    bright samples within an eighth of the width of their centre. One bright thing on a darker ground gives nearly 1;
  *    noise, an even surface, or several lights apart give little.
  *  - motion: mean difference of the means of 16 x 9 blocks to those of the frame before, divided by 255; 0 for the first.
@@ -65,7 +65,7 @@ export function lookAt(pixels: Uint8Array, width: number, height: number, before
   const peak = peakOf(histogram, samples)
   const blob = brightest(across, down, (mean + peak) / 2)
   const blocks = Array.from(sums, (sum, b) => (counts[b] === 0 ? 0 : Math.round(sum / counts[b])))
-  const contrast = Math.min(1, (peak - mean) / CONTRAST_FULL)
+  const contrast = Math.min(1, Math.max(0, (peak - mean) / CONTRAST_FULL))
   const features: Features = {
     x: blob.x / across,
     y: blob.y / down,

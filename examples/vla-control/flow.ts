@@ -43,15 +43,16 @@ export function describeControl(flow: Dataflow, inputs: ControlInputs, options: 
   const byTime = { time: (record: { readonly at: number }) => record.at, disorder: '0ms' } as const
 
   const vision = flow
-    // A camera that stalls must not hold back anything else.
-    .source('vision', inputs.vision, { ...byTime, idleAfter: '100ms' })
+    // A camera that stalls must not make the sensors wait for it. When it is back, the first frame may be late, and is
+    // counted: the others have gone on without it.
+    .source('vision', inputs.vision, { ...byTime, idleAfter: '1s' })
     .keyBy((record) => record.robot)
     .apply((records) => look(records, inputs.pool))
     .filter((seen) => seen.features.confidence > CONFIDENCE_MIN)
     .keyBy((seen) => seen.robot)
 
   const poses = flow
-    .source('sensors', inputs.sensors, { ...byTime, idleAfter: '100ms' })
+    .source('sensors', inputs.sensors, { ...byTime, idleAfter: '1s' })
     .keyBy((record) => record.robot)
     .process<Pose>('pose', (setup) => {
       const last = setup.value<Readonly<Record<string, number>>>('values', { default: {} })
@@ -111,8 +112,9 @@ export function describeControl(flow: Dataflow, inputs: ControlInputs, options: 
           },
           onTimer(_timer, ctx) {
             timer.clear()
+            const at = ctx.now()
             const action = `hold: nothing to act on for ${holdAfterMs} ms`
-            ctx.emit({ robot: ctx.key, at: ctx.now(), action, by: 'watchdog' })
+            ctx.emit({ robot: ctx.key, at, action, by: 'watchdog' }, at)
           },
         }
       },

@@ -13,7 +13,7 @@ import { sensors } from './sensors.ts'
 import type { Settings } from './settings.ts'
 import { counted } from './tally.ts'
 import { stdinLines } from './text-lines.ts'
-import { mapped } from './wrap-source.ts'
+import { lasting, mapped } from './wrap-source.ts'
 
 const ROBOT = 'arm'
 const FPS = 30
@@ -48,22 +48,21 @@ function liveInputs({ camera: input, language: said, seconds }: Settings): Chose
     about: `vision: ${seen}, ${FPS} frames/s of ${WIDTH} x ${HEIGHT}; ${HZ} Hz of made-up sensors; language: ${said}`,
     vision: counted('frames', camera({ robot: ROBOT, pool, fps: FPS, input, frames, now: nowMs })),
     sensors: counted('readings', sensors({ robot: ROBOT, hz: HZ, ticks, now: nowMs })),
-    language: counted('words', languageOf(said, seconds)),
+    language: counted('words', lasting(languageOf(said), seconds, nowMs)),
     pool,
   }
 }
 
-function languageOf(said: string, seconds: number | undefined): Source<WordRecord> {
+function languageOf(said: string): Source<WordRecord> {
   const port = /^ws:(\d+)$/.exec(said)?.[1]
-  if (port === undefined) return language(feedOf(said, seconds), ROBOT, nowMs)
+  if (port === undefined) return language(feedOf(said), ROBOT, nowMs)
   const messages = webSocketIngest<{ readonly text: unknown }>({ port: Number(port) })
   return mapped(messages, ({ text }): WordRecord => ({ robot: ROBOT, at: nowMs(), text: String(text) }))
 }
 
-function feedOf(said: string, seconds: number | undefined): WordFeed {
+function feedOf(said: string): WordFeed {
+  if (said === 'script') return script(ORDERS, ORDERS_EVERY_MS)
   if (said === 'stdin') return stdinLines
   if (said.startsWith('script:')) return script(parseScript(readFileSync(said.slice('script:'.length), 'utf8')))
-  if (said !== 'script') throw new Error(`VLA_LANGUAGE is "${said}"; it is script, script:FILE, stdin or ws:PORT.`)
-  if (seconds === undefined) return script(ORDERS, ORDERS_EVERY_MS)
-  return script(ORDERS.filter(({ afterMs }) => afterMs < seconds * 1000))
+  throw new Error(`VLA_LANGUAGE is "${said}"; it is script, script:FILE, stdin or ws:PORT.`)
 }

@@ -27,6 +27,23 @@ export function changed<T, U>(source: Source<T>, change: (batch: SourceBatch<T>)
   }
 }
 
+/** The same source, which ends when the clock says so: what listens for ever has no end of its own. */
+export function lasting<T>(source: Source<T>, seconds: number | undefined, now: () => number): Source<T> {
+  if (seconds === undefined) return source
+  return {
+    ...source,
+    bounded: true,
+    async open(partition, position, ctx) {
+      const reader = await source.open(partition, position, ctx)
+      const endMs = now() + seconds * 1000
+      return {
+        read: (maxRows) => (now() >= endMs ? 'end' : reader.read(maxRows)),
+        close: () => reader.close(),
+      }
+    },
+  }
+}
+
 export function mapped<T, U>(source: Source<T>, make: (row: T) => U): Source<U> {
   return changed(source, (batch) => {
     const { rows } = batch
