@@ -5,15 +5,17 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { capacity } from './capacity/capacity.ts'
+import { control } from './control/control.ts'
 import { fusion } from './fusion/fusion.ts'
 import { latency } from './latency/latency.ts'
 import type { Bench } from './lib/bench.ts'
 import { environment } from './lib/environment.ts'
 import { type BenchReport, markdown } from './lib/report.ts'
+import { log } from './log/log.ts'
 import { nexmark } from './nexmark/nexmark.ts'
 import { operators } from './operators/operators.ts'
 
-const benches: Readonly<Record<string, Bench>> = { latency, fusion, nexmark, operators, capacity }
+const benches: Readonly<Record<string, Bench>> = { latency, fusion, control, nexmark, operators, capacity }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -31,6 +31,14 @@ export const jobs = {
     counts: killCounts,
     unitLimitMs: 20 * 60_000,
   },
+  fusion: {
+    what: 'the control loop of examples/vla-control at its rates for ten minutes: in time, without drift, no frame dropped',
+    units: 1,
+    seedsPerUnit: 1,
+    args: () => ['--conditions=millrace-source', 'bench/control/run.ts', '--seconds', '600', '--verify'],
+    counts: fusionCounts,
+    unitLimitMs: 20 * 60_000,
+  },
   log: {
     what: 'the embedded log: 50 kills among four processes that append and read, and readers stopped for a minute',
     units: 5,
@@ -84,4 +92,21 @@ function logCounts(stdout) {
   if (!line.startsWith('{')) return null
   const { seed: _, ...counts } = JSON.parse(line)
   return { runs: 1, ...counts }
+}
+
+/** @param {string} stdout of bench/control/run.ts: a line of JSON */
+function fusionCounts(stdout) {
+  const line = stdout.trim().split('\n').at(-1) ?? ''
+  if (!line.startsWith('{')) return null
+  const { latency, minutes, frames, framesDropped, answered, unseen, pointsPerSecond, rssMiB, commits } =
+    JSON.parse(line)
+  const { p50Ms, p99Ms, maxMs } = latency
+  const p99MsFirstMinute = minutes[0].p99Ms
+  const p99MsLastMinute = minutes.at(-1).p99Ms
+  const memoryMiBAtStart = rssMiB[0]
+  const memoryMiBAtEnd = rssMiB.at(-1)
+  return {
+    ...{ frames, framesDropped, answered, unseen, pointsPerSecond, commits },
+    ...{ p50Ms, p99Ms, maxMs, p99MsFirstMinute, p99MsLastMinute, memoryMiBAtStart, memoryMiBAtEnd },
+  }
 }
