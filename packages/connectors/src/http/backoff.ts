@@ -4,10 +4,12 @@ const FIRST_MS = 100
 
 export class Backoff {
   readonly #maxMs: number
+  readonly #firstMs: number
   #failures = 0
 
-  constructor(maxMs: number) {
+  constructor(maxMs: number, firstMs = FIRST_MS) {
     this.#maxMs = maxMs
+    this.#firstMs = firstMs
   }
 
   get failures(): number {
@@ -16,7 +18,7 @@ export class Backoff {
 
   /** Counts a failure; the pause before the next attempt: half of it fixed, half random. */
   next(): number {
-    const ms = Math.min(this.#maxMs, FIRST_MS * 2 ** Math.min(this.#failures++, 20))
+    const ms = Math.min(this.#maxMs, this.#firstMs * 2 ** Math.min(this.#failures++, 20))
     return ms / 2 + (Math.random() * ms) / 2
   }
 

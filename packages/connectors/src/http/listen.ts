@@ -156,7 +156,7 @@ function headFailure(code: string | undefined): string {
   return '400 Bad Request'
 }
 
-function listenError(error: NodeJS.ErrnoException, host: string, port: number, step: string): OperationalError {
+export function listenError(error: NodeJS.ErrnoException, host: string, port: number, step: string): OperationalError {
   const details = { step, data: { host, port }, cause: error, retryable: true }
   if (error.code === 'EADDRINUSE') {
     return new OperationalError(
@@ -167,7 +167,7 @@ function listenError(error: NodeJS.ErrnoException, host: string, port: number, s
   }
   return new OperationalError(
     'LISTEN_FAILED',
-    `the source cannot listen at ${host}:${port}: ${messageOf(error)}. Nothing was read. Give it an address of this machine and a port it may use (below 1024 only the administrator may).`,
+    `"${step}" cannot listen at ${host}:${port}: ${messageOf(error)}. Nothing was read. Give it an address of this machine and a port it may use (below 1024 only the administrator may).`,
     { ...details, retryable: false },
   )
 }

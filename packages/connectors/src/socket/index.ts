@@ -1,5 +1,5 @@
 /** TCP and UDP as sources and sinks: `@millrace/connectors/socket`. */
-export type { ReconnectOptions } from './backoff.ts'
+
 export {
   type JsonFormatOptions,
   json,
@@ -9,6 +9,7 @@ export {
   text,
 } from './format.ts'
 export type { PortOptions, SocketAddress } from './listen.ts'
+export type { ReconnectOptions } from './reconnect.ts'
 export { type TcpClientSinkOptions, tcpClientSink } from './tcp-client-sink.ts'
 export { type TcpClientSourceOptions, tcpClientSource } from './tcp-client-source.ts'
 export { type TcpServerSinkOptions, tcpServerSink } from './tcp-server-sink.ts'

@@ -1,5 +1,5 @@
 /** Where sockets listen: the ports of a source, and what `listen` or `bind` can fail with. */
-import { OperationalError, UsageError } from 'millrace/connector'
+import { UsageError } from 'millrace/connector'
 import { wholeNumber } from '../http/options.ts'
 
 /** Where a socket listens, as the system tells it. */
@@ -32,27 +32,6 @@ export function portPartitions(host: string, port: number | readonly number[]): 
     partitions.set(name, one)
   }
   return partitions
-}
-
-/** What `listen` or `bind` failed with, for whoever starts the flow. */
-export function listenError(
-  error: NodeJS.ErrnoException,
-  step: string,
-  { host, port }: SocketAddress,
-): OperationalError {
-  const details = { step, data: { host, port }, cause: error }
-  if (error.code === 'EADDRINUSE') {
-    return new OperationalError(
-      'LISTEN_PORT_IN_USE',
-      `port ${port} at ${host} is taken by another program, or by another run of this flow. "${step}" did not start. End it (lsof -i :${port} names it), or choose another port; 0 takes a free one.`,
-      { ...details, retryable: true },
-    )
-  }
-  return new OperationalError(
-    'LISTEN_FAILED',
-    `"${step}" cannot listen at ${host}:${port}: ${error.message}. Give it an address of this machine and a port it may use (below 1024 only the administrator may).`,
-    details,
-  )
 }
 
 /** True for 1, 2, 4, 8, ...: what happens often is logged this often. */

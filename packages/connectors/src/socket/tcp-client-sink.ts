@@ -18,11 +18,11 @@ import {
   type SinkContext,
   type SinkWriter,
 } from 'millrace/connector'
+import { type Backoff, pause } from '../http/backoff.ts'
 import { oneOf, wholeNumber } from '../http/options.ts'
-import { Backoff, type ReconnectOptions } from './backoff.ts'
 import { encodeRow, json, type SocketFormat } from './format.ts'
 import { isPowerOfTwo } from './listen.ts'
-import { pause } from './pause.ts'
+import { backoffOf, type ReconnectOptions } from './reconnect.ts'
 import { dialOnce, unreachable } from './tcp-client-source.ts'
 
 export interface TcpClientSinkOptions<T> {
@@ -54,7 +54,7 @@ export function tcpClientSink<T>(options: TcpClientSinkOptions<T>): Sink<T> {
   const { port, host = '127.0.0.1', format = json<T>(), ack = 'none', reconnect = {} } = options
   wholeNumber('port', port, 1, 65_535)
   oneOf('ack', ack, ['none', 'lines'])
-  new Backoff(reconnect)
+  backoffOf(reconnect)
   const settings = {
     host,
     port,
@@ -87,6 +87,8 @@ interface Parcel {
   readonly records: number
 }
 
+/** The system has this long to take the end of a connection. */
+const END_MS = 1000
 /** An answer is a number and a line break. */
 const ANSWER_BYTES_MAX = 64
 
@@ -109,7 +111,7 @@ class TcpClientWriter<T> implements SinkWriter<T> {
   constructor(settings: Settings<T>, ctx: SinkContext) {
     this.#settings = settings
     this.#ctx = ctx
-    this.#backoff = new Backoff(settings.reconnect)
+    this.#backoff = backoffOf(settings.reconnect)
     ctx.signal.addEventListener('abort', () => this.#move(), { once: true })
   }
 
@@ -139,10 +141,12 @@ class TcpClientWriter<T> implements SinkWriter<T> {
     this.#socket = undefined
     this.#closed.abort()
     if (socket === undefined || socket.destroyed) return
+    const over = new AbortController()
     await Promise.race([
       new Promise<void>((resolve) => socket.once('close', resolve).end(() => resolve())),
-      pause(1000, this.#ctx.signal),
+      pause(END_MS, over.signal),
     ])
+    over.abort()
     socket.destroy()
   }
 
@@ -151,6 +155,7 @@ class TcpClientWriter<T> implements SinkWriter<T> {
     const { host, port, giveUpMs } = this.#settings
     for (let since = performance.now(), left = this.#kept.length; !isDone(); ) {
       if (this.#failure !== undefined) throw this.#failure
+      this.#ctx.signal.throwIfAborted()
       await this.#connected()
       if (isDone()) return
       const remaining = since + giveUpMs - performance.now()
@@ -190,17 +195,17 @@ class TcpClientWriter<T> implements SinkWriter<T> {
       this.#ctx.signal.throwIfAborted()
       try {
         const socket = await dialOnce(host, port, AbortSignal.any([this.#closed.signal, this.#ctx.signal]))
-        this.#backoff.succeeded()
+        this.#backoff.reset()
         this.#use(socket)
         const kept = this.#kept.map((parcel) => parcel.bytes)
         if (kept.length === 0 || (await send(socket, Buffer.concat(kept)))) return socket
       } catch (thrown) {
-        const pauseMs = this.#backoff.nextMs(Math.random())
+        const pauseMs = this.#backoff.next()
         if (performance.now() - since + pauseMs > giveUpMs)
           throw unreachable(host, port, giveUpMs, this.#ctx.step, thrown)
-        if (isPowerOfTwo(this.#backoff.attempts)) {
+        if (isPowerOfTwo(this.#backoff.failures)) {
           const why = thrown instanceof Error ? thrown.message : String(thrown)
-          this.#ctx.log('warn', `no connection to ${host}:${port}, attempt ${this.#backoff.attempts}: ${why}`)
+          this.#ctx.log('warn', `no connection to ${host}:${port}, attempt ${this.#backoff.failures}: ${why}`)
         }
         await pause(pauseMs, this.#ctx.signal)
       }

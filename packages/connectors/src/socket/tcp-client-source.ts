@@ -7,11 +7,12 @@ import {
   type Source,
   type SourceContext,
 } from 'millrace/connector'
+import type { Backoff } from '../http/backoff.ts'
 import { oneOf, wholeNumber } from '../http/options.ts'
-import { Backoff, type ReconnectOptions } from './backoff.ts'
 import { json, type SocketFormat } from './format.ts'
 import { SocketIntake } from './intake.ts'
 import { isPowerOfTwo } from './listen.ts'
+import { backoffOf, type ReconnectOptions } from './reconnect.ts'
 import { checkBuffer } from './tcp-server-source.ts'
 
 export interface TcpClientSourceOptions<T> {
@@ -56,7 +57,7 @@ export function tcpClientSource<T>(options: TcpClientSourceOptions<T>): Source<T
   const idleMs = idleTimeout === 'never' ? undefined : positiveDurationMs(idleTimeout, 'idleTimeout')
   const bufferBytes = checkBuffer(options.bufferBytes, format)
   const reconnect = options.reconnect ?? {}
-  new Backoff(reconnect)
+  backoffOf(reconnect)
   return {
     kind: 'socket.tcpClient',
     bounded: onEnd === 'end',
@@ -67,7 +68,7 @@ export function tcpClientSource<T>(options: TcpClientSourceOptions<T>): Source<T
       const stopped = new AbortController()
       const settings = { partition, format, bufferBytes, isAcknowledging: ack === 'lines', idleMs }
       const intake = new SocketIntake<T>(settings, position, ctx, async () => stopped.abort())
-      const dialing = { host, port, greeting, backoff: new Backoff(reconnect), giveUpMs, endsInOrder: onEnd === 'end' }
+      const dialing = { host, port, greeting, backoff: backoffOf(reconnect), giveUpMs, endsInOrder: onEnd === 'end' }
       dial(intake, dialing, stopped.signal, ctx).catch((error) => intake.fail(error))
       return intake
     },
@@ -87,13 +88,13 @@ interface Dialing {
 async function dial<T>(intake: SocketIntake<T>, to: Dialing, stopped: AbortSignal, ctx: SourceContext): Promise<void> {
   const { host, port, backoff } = to
   let lastConnectedMs = ctx.now()
-  while (!stopped.aborted) {
+  while (!stopped.aborted && !ctx.signal.aborted) {
     let failure: unknown
     try {
       const socket = await dialOnce(host, port, stopped)
       if (to.greeting !== undefined) socket.write(to.greeting)
       // A server that takes connections and closes them at once is no success.
-      socket.once('data', () => backoff.succeeded())
+      socket.once('data', () => backoff.reset())
       ctx.log('info', `connected to ${host}:${port}`)
       const isInOrder = await intake.add(socket)
       lastConnectedMs = ctx.now()
@@ -104,12 +105,12 @@ async function dial<T>(intake: SocketIntake<T>, to: Dialing, stopped: AbortSigna
       failure = thrown
     }
     if (stopped.aborted) return
-    const pauseMs = backoff.nextMs(Math.random())
+    const pauseMs = backoff.next()
     if (ctx.now() + pauseMs - lastConnectedMs > to.giveUpMs)
       throw unreachable(host, port, to.giveUpMs, ctx.step, failure)
-    if (isPowerOfTwo(backoff.attempts)) {
+    if (isPowerOfTwo(backoff.failures)) {
       const why = failure instanceof Error ? failure.message : String(failure)
-      ctx.log('warn', `no connection to ${host}:${port}, attempt ${backoff.attempts}: ${why}`)
+      ctx.log('warn', `no connection to ${host}:${port}, attempt ${backoff.failures}: ${why}`)
     }
     await ctx.wait(pauseMs)
   }

@@ -16,10 +16,10 @@ import {
   type SinkContext,
   type SinkWriter,
 } from 'millrace/connector'
+import { pause } from '../http/backoff.ts'
 import { oneOf, wholeNumber } from '../http/options.ts'
 import { encodeRow, json, type SocketFormat } from './format.ts'
 import { isPowerOfTwo, type PortOptions } from './listen.ts'
-import { pause } from './pause.ts'
 import { closeServer, listen } from './tcp-server-source.ts'
 
 export interface TcpServerSinkOptions<T> extends Omit<PortOptions, 'port'> {
@@ -86,6 +86,8 @@ interface Settings<T> {
 
 /** Rows are handed to the system in pieces of about this size. */
 const PIECE_BYTES = 64 * 1024
+/** Readers have this long to take what waits for them when the sink closes. */
+const END_MS = 1000
 
 interface Reader {
   readonly socket: Socket
@@ -156,10 +158,12 @@ class Broadcaster<T> implements SinkWriter<T> {
 
   /** Readers get a moment to take what waits for them, and the end. */
   async #finish(): Promise<void> {
-    const over = AbortSignal.timeout(1000)
+    const over = AbortSignal.timeout(END_MS)
     while (!over.aborted && [...this.#readers].some((r) => waiting(r) > 0 || r.isSending)) await pause(5, over)
+    const last = new AbortController()
     const ended = [...this.#readers].map(({ socket }) => new Promise<void>((resolve) => socket.end(() => resolve())))
-    await Promise.race([Promise.all(ended), pause(1000, over)])
+    await Promise.race([Promise.all(ended), pause(END_MS, last.signal)])
+    last.abort()
   }
 
   #offer(reader: Reader, rows: readonly Buffer[]): void {

@@ -1,10 +1,11 @@
 /** A TCP server that takes records: many senders, one partition per port. */
 import { type AddressInfo, createServer, isIPv6, type Server } from 'node:net'
 import { type Duration, positiveDurationMs, type Source, type SourceContext, UsageError } from 'millrace/connector'
+import { listenError } from '../http/listen.ts'
 import { oneOf, wholeNumber } from '../http/options.ts'
 import { json, type SocketFormat } from './format.ts'
 import { SocketIntake } from './intake.ts'
-import { isPowerOfTwo, listenError, type PortOptions, portPartitions } from './listen.ts'
+import { isPowerOfTwo, type PortOptions, portPartitions } from './listen.ts'
 
 export interface TcpServerSourceOptions<T> extends PortOptions {
   /** How records lie in the bytes. Default `json()`: a JSON value per line. */
@@ -81,7 +82,7 @@ export function tcpServerSource<T>(options: TcpServerSourceOptions<T>): Source<T
 /** @throws OperationalError `LISTEN_PORT_IN_USE`, `LISTEN_FAILED` */
 export async function listen(server: Server, host: string, port: number, ctx: Pick<SourceContext, 'step' | 'log'>) {
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(listenError(error, ctx.step, { host, port })))
+    server.once('error', (error) => reject(listenError(error, host, port, ctx.step)))
     server.listen({ host, port, backlog: 1024 }, resolve)
   })
   // Out of file descriptors, for one: those who are connected stay.

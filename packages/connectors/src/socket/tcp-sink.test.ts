@@ -92,6 +92,29 @@ describe('a client that sends lines keeps the contract of sinks', () => {
   }
 })
 
+describe('a server that sends lines keeps the contract of sinks', () => {
+  const make = () => {
+    const sink = tcpServerSink<number>({ port: 0, whenFull: 'block' })
+    let reader: Awaited<ReturnType<typeof rawSocket>> | undefined
+    const read = async () => {
+      await sleep(20)
+      return (reader?.text() ?? '').split('\n').slice(0, -1).map(Number)
+    }
+    const open: typeof sink.open = async (ctx) => {
+      let url = ''
+      const log: SinkContext['log'] = (_level, _message, data) => {
+        if (data?.url !== undefined) url = String(data.url)
+      }
+      const writer = await sink.open({ ...ctx, log })
+      reader = await rawSocket(url)
+      await sleep(20)
+      return writer
+    }
+    return { sink: { ...sink, open }, read, close: () => void reader?.destroy() }
+  }
+  for (const check of sinkContract('server', { make, rows: [1, 2, 3, 4] })) test(check.name, check.run)
+})
+
 describe('a client that sends lines', () => {
   test('with acks loses nothing over resets at any moment, and a commit waits for the last of them', async () => {
     const { port, numbers: got } = await peer((socket, count) => {

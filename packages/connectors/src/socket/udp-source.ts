@@ -11,10 +11,11 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import type { Position, Source, SourceBatch, SourceContext, SourceReader } from 'millrace/connector'
 import type { Decoded, RecordDecoder } from '../file/decoder.ts'
+import { listenError } from '../http/listen.ts'
 import { oneOf, wholeNumber } from '../http/options.ts'
 import { json, type SocketFormat } from './format.ts'
 import { kernelDrops } from './kernel-drops.ts'
-import { listenError, type PortOptions, portPartitions } from './listen.ts'
+import { type PortOptions, portPartitions } from './listen.ts'
 
 export interface UdpSourceOptions<T> extends PortOptions {
   /** How records lie in a datagram, which may hold several. Default `json()`: a JSON value per line. */
@@ -135,7 +136,7 @@ class UdpReader<T> implements SourceReader<T> {
       for (const group of multicast) socket.addMembership(group, multicastInterface)
     } catch (thrown) {
       await this.close()
-      throw listenError(thrown as NodeJS.ErrnoException, this.#ctx.step, { host, port })
+      throw listenError(thrown as NodeJS.ErrnoException, host, port, this.#ctx.step)
     }
     socket.removeAllListeners('error')
     socket.on('error', (error) => this.#ctx.log('warn', `the socket reports: ${error.message}`))

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type DeadLetter, dataflow, dlq } from 'millrace'
 import type { Sink, Source, SourceContext } from 'millrace/connector'
-import { arraySink, arraySource, nodeDisk } from 'millrace/testing'
+import { arraySink, arraySource, nodeDisk, sinkContract } from 'millrace/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import { eventually, type LiveRun, live } from '../../test/live.ts'
 import { lengthPrefixed, text, type UdpSourceOptions, udpSink, udpSource } from './index.ts'
@@ -194,6 +194,18 @@ describe('a sender of datagrams', () => {
     closing.push(() => new Promise<void>((resolve) => socket.close(resolve)))
     return { port: socket.address().port, datagrams }
   }
+
+  describe('keeps the contract of sinks', () => {
+    const make = async () => {
+      const { port, datagrams } = await target()
+      const read = async () => {
+        await sleep(20)
+        return datagrams.join('').split('\n').slice(0, -1).map(Number)
+      }
+      return { sink: udpSink<number>({ port }), read }
+    }
+    for (const check of sinkContract('udp', { make, rows: [1, 2, 3, 4] })) test(check.name, check.run)
+  })
 
   const rows = Array.from({ length: 200 }, (_, i) => i)
 
