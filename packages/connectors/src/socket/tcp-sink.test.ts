@@ -5,7 +5,7 @@ import { RowBatch, type Sink, type SinkContext } from 'millrace/connector'
 import { arraySink, arraySource, nodeDisk, sinkContract } from 'millrace/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import { eventually, type LiveRun, live, rawSocket } from '../../test/live.ts'
-import { type TcpServerSinkOptions, tcpClientSink, tcpServerSink, tcpServerSource, text } from './index.ts'
+import { json, type TcpServerSinkOptions, tcpClientSink, tcpServerSink, tcpServerSource, text } from './index.ts'
 
 /** A server that gathers lines; `take` may reset connections or hold answers back. */
 class Peer {
@@ -253,7 +253,7 @@ describe('a server that sends lines to its readers', () => {
       const { writer, url, batch, seen } = await broadcasting({
         whenFull,
         bufferRows: 500,
-        format: { ...text(), encode: (n) => `${n} ${'x'.repeat(1000)}\n` } as never,
+        format: { ...json<number>(), encode: (n: number) => `${n} ${'x'.repeat(1000)}\n` },
       })
       const [slow, good] = [await rawSocket(url), await rawSocket(url)]
       const [ofSlow, ofGood] = [counted(slow), counted(good)]
@@ -286,7 +286,7 @@ describe('a server that sends lines to its readers', () => {
       whenFull: 'block',
       bufferRows: 100,
       stalledAfter: '500ms',
-      format: { ...text(), encode: (n) => `${n} ${'x'.repeat(1000)}\n` } as never,
+      format: { ...json<number>(), encode: (n: number) => `${n} ${'x'.repeat(1000)}\n` },
     })
     const slow = await rawSocket(url)
     await sleep(20)

@@ -110,8 +110,9 @@ describe('a receiver of datagrams', () => {
     await eventually(() => seen.lost === 180)
     const batch = await reader.read(1000)
     if (batch === 'end') throw new Error('ended')
-    expect(batch.rows).toHaveLength(20)
-    expect([batch.rows.at(0), batch.rows.at(-1)]).toEqual([first, last + 0.5])
+    const rows = batch.rows as readonly number[]
+    expect(rows).toHaveLength(20)
+    expect([rows.at(0), rows.at(-1)]).toEqual([first, last + 0.5])
   })
 
   test('holds no more bytes than it may, and a batch ends within a datagram', async () => {
