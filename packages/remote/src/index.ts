@@ -4,26 +4,22 @@
  */
 import { type Client, type ClientOptions, connectClient } from './client/client.ts'
 import type { Functions } from './client/types.ts'
+import type { Link } from './link/link.ts'
 import { connectWebSocket, type WebSocketConnectOptions } from './link/websocket.ts'
 import { ComputeNode, type NodeOptions } from './node/compute-node.ts'
 
 export type { CallOptions, Client, ClientOptions } from './client/client.ts'
 export type { ArgsOf, Calls, Functions, ItemOf, RemoteStream, ResultOf, Streams } from './client/types.ts'
 export type { TokenRights } from './gateway/access.ts'
-export {
-  type Gateway,
-  type GatewayOptions,
-  type GatewayStats,
-  type NodeStatus,
-  startGateway,
-} from './gateway/gateway.ts'
+export { type Gateway, startGateway } from './gateway/gateway.ts'
+export type { GatewayOptions, GatewayStats, NodeStatus } from './gateway/gateway-core.ts'
 export { ComputeNode, type FunctionOptions, type NodeFunction, type NodeOptions } from './node/compute-node.ts'
 export { type CallContext, callContext } from './node/context.ts'
 export type { Policy, Tags } from './protocol/messages.ts'
 export { REMOTE_CODES, type RemoteCode, RemoteError, type RemoteErrorDetails } from './remote-error.ts'
 
 export interface GatewayAddress {
-  /** `ws://host:port` or `wss://host:port`. */
+  /** `ws://host:port`, `wss://host:port`, or `nats://host:port` for any gateway of a NATS cluster. */
   readonly gateway: string
   /** Certificates, for `wss://`. */
   readonly tls?: WebSocketConnectOptions['tls']
@@ -34,7 +30,7 @@ export interface GatewayAddress {
  * @throws RemoteError `INVALID_ARGUMENT` for an id that is no name
  */
 export function computeNode({ gateway, tls, ...options }: NodeOptions & GatewayAddress): ComputeNode {
-  return new ComputeNode(gateway, () => connectWebSocket(gateway, tls === undefined ? {} : { tls }), options)
+  return new ComputeNode(gateway, () => openLink(gateway, tls), options)
 }
 
 /**
@@ -46,5 +42,11 @@ export function connect<F extends Functions = Functions>({
   tls,
   ...options
 }: ClientOptions & GatewayAddress): Promise<Client<F>> {
-  return connectClient<F>(gateway, () => connectWebSocket(gateway, tls === undefined ? {} : { tls }), options)
+  return connectClient<F>(gateway, () => openLink(gateway, tls), options)
+}
+
+async function openLink(gateway: string, tls: WebSocketConnectOptions['tls']): Promise<Link> {
+  if (!gateway.startsWith('nats://')) return connectWebSocket(gateway, tls === undefined ? {} : { tls })
+  const { connectNats } = await import('./link/nats.ts')
+  return connectNats({ url: gateway })
 }

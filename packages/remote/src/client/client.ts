@@ -7,8 +7,8 @@
  */
 import type { Duration } from 'millrace/connector'
 import { durationMs } from 'millrace/connector'
-import type { NodeStatus } from '../gateway/gateway.ts'
-import { CLOSE, type Link } from '../link/link.ts'
+import type { NodeStatus } from '../gateway/gateway-core.ts'
+import type { Link } from '../link/link.ts'
 import type { Frame } from '../protocol/frame.ts'
 import { type CallMode, type OfferedFunction, type Policy, PROTOCOL_VERSION, type Tags } from '../protocol/messages.ts'
 import { RemoteError } from '../remote-error.ts'
@@ -197,7 +197,6 @@ class ClientCore {
     const session = this.#connection.session
     for (const call of [...this.#calls.values()]) call.cancel(new RemoteError('CANCELLED', 'the client was closed.'))
     await session?.drained()
-    session?.close(CLOSE.normal)
     this.#connection.close()
   }
 

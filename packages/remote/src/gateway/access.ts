@@ -13,6 +13,8 @@ export interface TokenRights {
   readonly register?: readonly string[]
   /** Functions that a client with this token may call. */
   readonly call?: readonly string[]
+  /** Other gateways share their nodes with this token. */
+  readonly peer?: boolean
 }
 
 export interface Access {
@@ -38,7 +40,7 @@ export class AccessList {
   /** @throws UsageError `REMOTE_TOKEN` */
   constructor(tokens: readonly TokenRights[]) {
     const names = new Set<string>()
-    this.#rights = tokens.map(({ token, name, register = [], call = [] }) => {
+    this.#rights = tokens.map(({ token, name, register = [], call = [], peer = false }) => {
       if (typeof token !== 'string' || token.length < TOKEN_CHARS_MIN) {
         throw new UsageError(
           'REMOTE_TOKEN',
@@ -51,6 +53,7 @@ export class AccessList {
       const roles = new Set<Role>([
         ...(register.length > 0 ? ['node' as const] : []),
         ...(call.length > 0 ? ['client' as const] : []),
+        ...(peer ? ['peer' as const] : []),
       ])
       return {
         digest: digestOf(token),

@@ -1,53 +1,11 @@
-/**
- * The gateway: nodes and clients connect to it, calls go from one to the other. It reads headers and routes; it never
- * decodes an argument or a result, and holds none back.
- */
-import { randomBytes } from 'node:crypto'
+/** A gateway that listens: on a port for WebSocket, and over NATS together with others. */
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { type AddressInfo, isIP } from 'node:net'
-import type { TlsOptions } from 'node:tls'
 import { messageOf, OperationalError, UsageError } from 'millrace/connector'
-import { CLOSE, type Link } from '../link/link.ts'
+import type { Link } from '../link/link.ts'
 import { acceptWebSockets } from '../link/websocket.ts'
-import { decodeJson, encode, encodeJson } from '../protocol/codec.ts'
-import { FRAME, type Frame } from '../protocol/frame.ts'
-import { type Hello, type Offer, PROTOCOL_VERSION, parseHello, parseOffer, type Welcome } from '../protocol/messages.ts'
-import { splitOpen } from '../protocol/open-body.ts'
-import { RemoteError, toPlainError } from '../remote-error.ts'
-import { Session } from '../session/session.ts'
-import { realTime, type Time } from '../time.ts'
-import { type Access, AccessList, type TokenRights } from './access.ts'
-import { type NodeEntry, Registry } from './registry.ts'
-import { type NodeParty, type Party, Router, type RouterStats } from './router.ts'
-
-export interface GatewayOptions {
-  /** Default 127.0.0.1. Another address needs `tokens`, or `allowAnyone`. */
-  readonly host?: string
-  /** Default 8080; 0 takes any free one. */
-  readonly port?: number
-  /** Certificate and key, and `ca` with `requestCert` for mutual TLS. */
-  readonly tls?: TlsOptions
-  /** Without tokens everybody who reaches the port may do everything. */
-  readonly tokens?: readonly TokenRights[]
-  /** True: listen beyond this machine without tokens. */
-  readonly allowAnyone?: boolean
-  /** Largest argument, item or result. Default 256 MiB. */
-  readonly payloadBytesMax?: number
-  /** A peer that is silent this long is asked. Default 2,000. */
-  readonly pingMs?: number
-  /** A peer that is silent this long is gone. Default 5,000. */
-  readonly silentMs?: number
-  /** Default 10,000. */
-  readonly connectionsMax?: number
-  /** Calls open at once per client. Default 10,000. */
-  readonly callsPerClientMax?: number
-  /** What a peer does not take, before it is cut off. Default 64 MiB: every call of it is within its window. */
-  readonly bufferBytesMax?: number
-  readonly log?: (level: 'info' | 'warn' | 'error', message: string, data?: Record<string, unknown>) => void
-  /** For tests and simulations. */
-  readonly time?: Time
-}
+import { GatewayCore, type GatewayOptions, type GatewayStats, type NodeStatus } from './gateway-core.ts'
 
 export interface Gateway {
   /** `ws://127.0.0.1:8080` */
@@ -59,30 +17,6 @@ export interface Gateway {
   accept(link: Link): void
   close(): Promise<void>
 }
-
-export interface NodeStatus {
-  readonly id: string
-  readonly peer: string
-  readonly lease: number
-  readonly upMs: number
-  readonly inFlight: number
-  readonly calls: number
-  readonly failures: number
-  readonly isDraining: boolean
-  readonly functions: Offer['functions']
-  readonly tags: NonNullable<Offer['tags']>
-  readonly load: Offer['load'] | null
-}
-
-export interface GatewayStats extends Readonly<RouterStats> {
-  readonly inFlight: number
-  readonly clients: number
-  readonly nodes: number
-  readonly refused: number
-}
-
-const HELLO_MS = 5_000
-const MIB = 1024 * 1024
 
 /**
  * Starts a gateway and listens.
@@ -102,6 +36,9 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
   await listen(server, host, port)
   const address = server.address() as AddressInfo
   const acceptor = acceptWebSockets(server, (link) => core.accept(link))
+  // Loaded by those who use it.
+  const cluster =
+    options.nats === undefined ? undefined : await (await import('./mesh.ts')).joinNats(core, options.nats, options)
   const name = isIP(host) === 6 ? `[${host}]` : host
   return {
     url: `${tls === undefined ? 'ws' : 'wss'}://${name}:${address.port}`,
@@ -115,6 +52,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     accept: (link) => core.accept(link),
     async close() {
       acceptor.close()
+      await cluster?.close()
       core.close()
       await new Promise<void>((resolve) => {
         server.close(() => resolve())
@@ -122,276 +60,6 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
       })
     },
   }
-}
-
-/** The gateway without its port. */
-class GatewayCore {
-  readonly #time: Time
-  readonly #access: AccessList
-  readonly #options: Required<
-    Pick<
-      GatewayOptions,
-      'payloadBytesMax' | 'pingMs' | 'silentMs' | 'connectionsMax' | 'callsPerClientMax' | 'bufferBytesMax'
-    >
-  >
-  readonly #log: NonNullable<GatewayOptions['log']>
-  readonly #registry: Registry
-  readonly #router: Router
-  readonly #sessions = new Set<Session>()
-  readonly #parties = new Map<NodeEntry, NodeParty>()
-  /** By the name of the session, for links that prove from another thread that a node lives. */
-  readonly #secrets = new Map<string, { readonly secret: string; readonly session: Session }>()
-  readonly #name = randomBytes(6).toString('hex')
-  #clients = 0
-  #lease = 0
-  #sessionsMade = 0
-  #refused = 0
-
-  constructor(options: GatewayOptions) {
-    this.#time = options.time ?? realTime
-    this.#access = new AccessList(options.tokens ?? [])
-    this.#log = options.log ?? (() => {})
-    this.#options = {
-      payloadBytesMax: limit('payloadBytesMax', options.payloadBytesMax ?? 256 * MIB, 1024, 1024 * MIB),
-      pingMs: limit('pingMs', options.pingMs ?? 2_000, 10, 60_000),
-      silentMs: limit('silentMs', options.silentMs ?? 5_000, 20, 600_000),
-      connectionsMax: limit('connectionsMax', options.connectionsMax ?? 10_000, 1, 1_000_000),
-      callsPerClientMax: limit('callsPerClientMax', options.callsPerClientMax ?? 10_000, 1, 1_000_000),
-      bufferBytesMax: limit('bufferBytesMax', options.bufferBytesMax ?? 64 * MIB, MIB, 4096 * MIB),
-    }
-    this.#registry = new Registry(() => this.#time.random())
-    this.#router = new Router(this.#registry, this.#time, (entry) => this.#parties.get(entry) as NodeParty)
-  }
-
-  get nodes(): NodeStatus[] {
-    const now = this.#time.now()
-    return this.#registry.nodes.map(
-      ({ id, peer, lease, connectedAtMs, inFlight, calls, failures, isDraining, offer }) => ({
-        ...{ id, peer, lease, inFlight, calls, failures, isDraining },
-        upMs: Math.round(now - connectedAtMs),
-        functions: offer.functions,
-        tags: offer.tags ?? {},
-        load: offer.load ?? null,
-      }),
-    )
-  }
-
-  get stats(): GatewayStats {
-    return {
-      ...this.#router.stats,
-      inFlight: this.#router.inFlight,
-      clients: this.#clients,
-      nodes: this.#registry.nodes.length,
-      refused: this.#refused,
-    }
-  }
-
-  close(): void {
-    for (const session of [...this.#sessions]) session.close(CLOSE.goingAway, 'the gateway stops')
-  }
-
-  accept(link: Link): void {
-    if (this.#sessions.size >= this.#options.connectionsMax) {
-      this.#refused++
-      link.start({ onMessage() {}, onClose() {} })
-      link.close(CLOSE.goingAway, 'the gateway has as many connections as it may')
-      return
-    }
-    const { pingMs, silentMs, bufferBytesMax } = this.#options
-    let onFrame = (frame: Frame): void => {
-      if (frame.type !== FRAME.HELLO) throw new RemoteError('PROTOCOL_ERROR', 'the first frame is not HELLO.')
-      cancelHello()
-      onFrame = this.#hello(session, frame, (handler) => {
-        onClose = handler
-      })
-    }
-    let onClose = (): void => {}
-    const session = new Session({
-      link,
-      time: this.#time,
-      pingMs,
-      silentMs,
-      bufferBytesMax,
-      onFrame: (frame) => onFrame(frame),
-      onClose: ({ code, reason }) => {
-        cancelHello()
-        this.#sessions.delete(session)
-        if (code !== CLOSE.normal) this.#log('info', `${session.peer} is gone: ${reason || `code ${code}`}`)
-        onClose()
-      },
-    })
-    const cancelHello = this.#time.after(HELLO_MS, () => {
-      session.fail(new RemoteError('PROTOCOL_ERROR', `no HELLO came within ${HELLO_MS} ms.`))
-    })
-    this.#sessions.add(session)
-    session.start()
-  }
-
-  /** Answers a HELLO; what follows on the link is for the handler it returns. */
-  #hello(session: Session, frame: Frame, whenClosed: (handler: () => void) => void): (frame: Frame) => void {
-    try {
-      const hello = parseHello(decodeJson(frame.body))
-      if (hello.role === 'alive') return this.#alive(session, hello)
-      const access = this.#access.check(hello.token, hello.role)
-      const name = `${this.#name}-${++this.#sessionsMade}`
-      const secret = randomBytes(16).toString('hex')
-      const handler =
-        hello.role === 'node'
-          ? this.#node(session, hello, access, name, secret, whenClosed)
-          : this.#client(session, access, whenClosed)
-      const { payloadBytesMax, pingMs, silentMs } = this.#options
-      const welcome: Welcome = {
-        version: PROTOCOL_VERSION,
-        gateway: this.#name,
-        session: name,
-        secret,
-        ...{ payloadBytesMax, pingMs, silentMs },
-      }
-      session.send(FRAME.WELCOME, 0, encodeJson(welcome))
-      return handler
-    } catch (thrown) {
-      if (!(thrown instanceof RemoteError)) throw thrown
-      this.#refused++
-      this.#log('warn', `${session.peer} was refused: ${thrown.message}`, { code: thrown.code })
-      session.fail(thrown, CLOSE.unauthenticated)
-      return () => {}
-    }
-  }
-
-  #client(session: Session, access: Access, whenClosed: (handler: () => void) => void): (frame: Frame) => void {
-    const client: Party = { session, calls: new Map() }
-    this.#clients++
-    whenClosed(() => {
-      this.#clients--
-      this.#router.clientLost(client)
-    })
-    return (frame) => {
-      if (frame.type === FRAME.OPEN) this.#open(client, access, frame)
-      else if (frame.call !== 0) this.#router.fromClient(client, frame)
-      else if (frame.type === FRAME.ERROR) session.close()
-      else throw new RemoteError('PROTOCOL_ERROR', `a client may not send a frame of type ${frame.type} for the link.`)
-    }
-  }
-
-  #open(client: Party, access: Access, frame: Frame): void {
-    if (frame.call === 0 || client.calls.has(frame.call)) {
-      throw new RemoteError('PROTOCOL_ERROR', `call ${frame.call} is open already.`)
-    }
-    const { header, args } = splitOpen(frame.body)
-    try {
-      if (client.calls.size >= this.#options.callsPerClientMax) {
-        throw new RemoteError(
-          'RESOURCE_EXHAUSTED',
-          `this client has ${client.calls.size} calls open, as many as one may; wait for some to end.`,
-          { retryable: true, data: { retryAfterMs: 100, callsMax: this.#options.callsPerClientMax } },
-        )
-      }
-      if (header.fn.startsWith('$')) {
-        this.#own(client.session, frame.call, header.fn)
-        return
-      }
-      if (!access.mayCall(header.fn)) {
-        throw new RemoteError('PERMISSION_DENIED', `the token "${access.name}" may not call "${header.fn}".`, {
-          function: header.fn,
-        })
-      }
-      this.#router.open(client, frame, header, args)
-    } catch (thrown) {
-      if (!(thrown instanceof RemoteError) || thrown.code === 'PROTOCOL_ERROR') throw thrown
-      client.session.send(FRAME.ERROR, frame.call, encodeJson(toPlainError(thrown)))
-    }
-  }
-
-  /** Functions of the gateway itself. */
-  #own(session: Session, call: number, fn: string): void {
-    const value =
-      fn === '$nodes'
-        ? this.nodes
-        : fn === '$functions'
-          ? this.#registry.functions
-          : fn === '$stats'
-            ? this.stats
-            : undefined
-    if (value === undefined)
-      throw new RemoteError('NOT_FOUND', `the gateway has no function "${fn}"; it has $nodes, $functions, $stats.`)
-    session.send(FRAME.RESULT, call, encode(JSON.parse(JSON.stringify(value))))
-  }
-
-  #node(
-    session: Session,
-    hello: Hello,
-    access: Access,
-    name: string,
-    secret: string,
-    whenClosed: (handler: () => void) => void,
-  ): (frame: Frame) => void {
-    if (hello.id === undefined || hello.id === '') throw new RemoteError('INVALID_ARGUMENT', 'a node without an id.')
-    const offer = checkOffer(hello.offer ?? { functions: [] }, access)
-    const before = this.#registry.node(hello.id)
-    if (before !== undefined) this.#fence(before, session)
-    const entry: NodeEntry = {
-      id: hello.id,
-      peer: session.peer,
-      lease: ++this.#lease,
-      connectedAtMs: this.#time.now(),
-      offer,
-      isDraining: false,
-      inFlight: 0,
-      calls: 0,
-      failures: 0,
-      latencyMs: new Map(),
-    }
-    const node: NodeParty = { session, calls: new Map(), entry, nextCall: 0 }
-    this.#parties.set(entry, node)
-    this.#registry.add(entry)
-    this.#secrets.set(name, { secret, session })
-    this.#log('info', `node "${entry.id}" offers ${offer.functions.map((fn) => fn.name).join(', ') || 'nothing yet'}`)
-    whenClosed(() => {
-      this.#secrets.delete(name)
-      this.#registry.remove(entry)
-      this.#router.nodeLost(node, 'its connection closed')
-      this.#parties.delete(entry)
-    })
-    return (frame) => {
-      if (frame.call !== 0) this.#router.fromNode(node, frame)
-      else if (frame.type === FRAME.OFFER)
-        this.#registry.setOffer(entry, checkOffer(parseOffer(decodeJson(frame.body)), access))
-      else if (frame.type === FRAME.DRAIN) entry.isDraining = true
-      else if (frame.type === FRAME.ERROR) session.close()
-      else throw new RemoteError('PROTOCOL_ERROR', `a node may not send a frame of type ${frame.type} for the link.`)
-    }
-  }
-
-  /** The newer registration of an id wins. */
-  #fence(before: NodeEntry, winner: Session): void {
-    const party = this.#parties.get(before)
-    this.#log('warn', `node "${before.id}" at ${before.peer} is fenced: another one registered from ${winner.peer}`)
-    party?.session.fail(
-      new RemoteError(
-        'FENCED',
-        `another node registered as "${before.id}" from ${winner.peer}; this one is out. Give each node an id of its own.`,
-      ),
-      CLOSE.fenced,
-    )
-  }
-
-  #alive(session: Session, hello: Hello): (frame: Frame) => void {
-    const known = this.#secrets.get(hello.session ?? '')
-    if (known === undefined || known.secret !== hello.secret) {
-      throw new RemoteError('UNAUTHENTICATED', 'there is no node with this session.')
-    }
-    known.session.isAliveElsewhere = () => !session.isClosed
-    session.send(FRAME.WELCOME, 0, encodeJson({}))
-    return () => {}
-  }
-}
-
-function checkOffer(offer: Offer, access: Access): Offer {
-  const refused = offer.functions.find((fn) => !access.mayRegister(fn.name))
-  if (refused === undefined) return offer
-  throw new RemoteError('PERMISSION_DENIED', `the token "${access.name}" may not register "${refused.name}".`, {
-    function: refused.name,
-  })
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {
@@ -418,9 +86,4 @@ function answerPlain(request: IncomingMessage, response: ServerResponse): void {
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.')
-}
-
-function limit(name: string, value: number, min: number, max: number): number {
-  if (Number.isSafeInteger(value) && value >= min && value <= max) return value
-  throw new UsageError('REMOTE_OPTION', `${name} is ${String(value)}; it must be a whole number from ${min} to ${max}.`)
 }

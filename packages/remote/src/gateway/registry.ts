@@ -5,6 +5,8 @@ import { newPlacementState, type PlacementState, place } from './placement.ts'
 
 export interface NodeEntry {
   readonly id: string
+  /** Gateway it is connected to; undefined: this one. */
+  readonly gateway: string | undefined
   readonly peer: string
   /** Counts the registrations of this id: a later one fences the earlier. */
   readonly lease: number
@@ -41,18 +43,19 @@ export class Registry {
     return [...this.#nodes.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
+  /** A node that is connected here. */
   node(id: string): NodeEntry | undefined {
     return this.#nodes.get(id)
   }
 
   add(node: NodeEntry): void {
-    this.#nodes.set(node.id, node)
+    this.#nodes.set(keyOf(node), node)
     this.#index(node, node.offer)
   }
 
   remove(node: NodeEntry): void {
     this.#unindex(node)
-    if (this.#nodes.get(node.id) === node) this.#nodes.delete(node.id)
+    if (this.#nodes.get(keyOf(node)) === node) this.#nodes.delete(keyOf(node))
   }
 
   setOffer(node: NodeEntry, offer: Offer): void {
@@ -77,14 +80,16 @@ export class Registry {
   }
 
   /**
-   * The node that takes a call.
+   * The node that takes a call; with `isLocal`, one that is connected here: what another gateway asks for goes no further.
    * @throws RemoteError `NOT_FOUND` when no node offers the function, `UNAVAILABLE` when none of them can take it now
    */
-  pick(header: OpenHeader, without?: NodeEntry): NodeEntry {
+  pick(header: OpenHeader, without?: NodeEntry, isLocal = false): NodeEntry {
     const { fn, where = {}, node: wanted } = header
     const entry = this.#functions.get(fn)
     if (entry === undefined) throw this.#notFound(fn)
-    const named = wanted === undefined ? entry.nodes : entry.nodes.filter((node) => node.id === wanted)
+    const named = entry.nodes.filter(
+      (node) => (wanted === undefined || node.id === wanted) && !(isLocal && node.gateway !== undefined),
+    )
     if (named.length === 0) {
       const offering = entry.nodes.map((node) => node.id).join(', ')
       throw unavailable(fn, `node "${wanted}" does not offer it; these do: ${offering}`, { node: wanted })
@@ -150,6 +155,11 @@ export class Registry {
       data: { function: fn, near },
     })
   }
+}
+
+/** Names of nodes hold no space. */
+function keyOf({ id, gateway }: NodeEntry): string {
+  return gateway === undefined ? id : `${id} ${gateway}`
 }
 
 function offered(node: NodeEntry, fn: string): OfferedFunction | undefined {

@@ -25,7 +25,8 @@ export interface Party {
 
 export interface NodeParty extends Party {
   readonly entry: NodeEntry
-  nextCall: number
+  /** Of the link: nodes behind another gateway share one. */
+  readonly numbers: { last: number }
 }
 
 interface Route {
@@ -75,8 +76,8 @@ export class Router {
   }
 
   /** Places a new call. @throws RemoteError when no node can take it */
-  open(client: Party, frame: Frame, header: OpenHeader, args: Uint8Array): void {
-    const entry = this.#registry.pick(header)
+  open(client: Party, frame: Frame, header: OpenHeader, args: Uint8Array, isLocal = false): void {
+    const entry = this.#registry.pick(header, undefined, isLocal)
     const { deadlineMs, credit } = header
     const now = this.#time.now()
     const isWhole = !hasMore(frame) && (header.streams ?? []).length === 0
@@ -144,7 +145,7 @@ export class Router {
   }
 
   /** A frame of a node for one of its calls. */
-  fromNode(node: NodeParty, frame: Frame): void {
+  fromNode(node: Party, frame: Frame): void {
     const route = node.calls.get(frame.call)
     if (route === undefined) return
     switch (frame.type) {
@@ -190,7 +191,7 @@ export class Router {
     for (const route of [...node.calls.values()]) {
       const isSafe = !route.hasResult && (!route.hasStarted || route.header.idempotent === true)
       if (isSafe && route.args !== undefined && route.header.node === undefined) this.#placeAgain(route)
-      else this.#fail(route, nodeLost(route, node.entry.id, why))
+      else this.#fail(route, nodeLost(route, route.node.entry.id, why))
     }
   }
 
@@ -220,7 +221,9 @@ export class Router {
     const { where: _where, node: _node, key: _key, policy: _policy, ...rest } = header
     const left =
       route.deadlineAtMs === undefined ? {} : { deadlineMs: Math.max(0, route.deadlineAtMs - this.#time.now()) }
-    node.session.send(FRAME.OPEN, route.nodeCall, openBody({ ...rest, ...left }, args), 0, 0, flags)
+    // Another gateway is told which of its nodes was picked.
+    const pinned = node.entry.gateway === undefined ? {} : { node: node.entry.id }
+    node.session.send(FRAME.OPEN, route.nodeCall, openBody({ ...rest, ...pinned, ...left }, args), 0, 0, flags)
   }
 
   /** R3. */
@@ -273,9 +276,9 @@ function pass(frame: Frame, session: Session, call: number): void {
 
 function newCall(node: NodeParty): number {
   do {
-    node.nextCall = node.nextCall === 0xffff_ffff ? 1 : node.nextCall + 1
-  } while (node.calls.has(node.nextCall))
-  return node.nextCall
+    node.numbers.last = node.numbers.last === 0xffff_ffff ? 1 : node.numbers.last + 1
+  } while (node.calls.has(node.numbers.last))
+  return node.numbers.last
 }
 
 function nodeLost({ header }: Route, id: string, why: string): RemoteError {

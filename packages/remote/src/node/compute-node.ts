@@ -7,7 +7,7 @@
  *  N3  When a call ends for whatever reason its signal is aborted and its generator's `finally` has run or runs next.
  */
 import { messageOf, UsageError } from 'millrace/connector'
-import { CLOSE, type Link } from '../link/link.ts'
+import type { Link } from '../link/link.ts'
 import { encodeJson } from '../protocol/codec.ts'
 import { FRAME, type Frame } from '../protocol/frame.ts'
 import {
@@ -185,7 +185,6 @@ export class ComputeNode {
       call.fail(new RemoteError('UNAVAILABLE', `node "${this.id}" stops.`, { node: this.id, retryable: true }))
     }
     await session?.drained()
-    session?.close(CLOSE.normal)
     this.#connection.close()
     this.#cancelLoad()
   }

@@ -3,8 +3,8 @@ import { RemoteError } from '../remote-error.ts'
 
 export const PROTOCOL_VERSION = 1
 
-/** A client calls, a node offers, 'alive' proves from another thread that a node lives. */
-export type Role = 'client' | 'node' | 'alive'
+/** A client calls, a node offers, a peer is a gateway that offers its nodes, 'alive' proves from another thread that a node lives. */
+export type Role = 'client' | 'node' | 'peer' | 'alive'
 
 export interface Hello {
   readonly version: number
@@ -13,6 +13,8 @@ export interface Hello {
   /** Name of a node. */
   readonly id?: string
   readonly offer?: Offer
+  /** Of a peer: its nodes. */
+  readonly nodes?: readonly PeerNode[]
   /** For 'alive': the session of the node and the word that proves it. */
   readonly session?: string
   readonly secret?: string
@@ -60,6 +62,13 @@ export interface Offer {
   readonly load?: { readonly cpu: number; readonly memoryBytes: number }
 }
 
+/** A node of another gateway, as that one tells of it. */
+export interface PeerNode {
+  readonly id: string
+  readonly offer: Offer
+  readonly isDraining: boolean
+}
+
 export type CallMode = 'call' | 'stream'
 
 export interface OpenHeader {
@@ -97,14 +106,14 @@ export function checkName(what: string, name: unknown): string {
 
 /** @throws RemoteError `PROTOCOL_ERROR` for a header that is none */
 export function parseHello(value: Record<string, unknown>): Hello {
-  const { version, role, token, id, offer, session, secret } = value
+  const { version, role, token, id, offer, nodes, session, secret } = value
   if (version !== PROTOCOL_VERSION) {
     throw new RemoteError(
       'PROTOCOL_ERROR',
       `the peer speaks version ${String(version)} of the protocol, this gateway version ${PROTOCOL_VERSION}; use one version of @millrace/remote.`,
     )
   }
-  if (role !== 'client' && role !== 'node' && role !== 'alive') throw malformed('role')
+  if (role !== 'client' && role !== 'node' && role !== 'peer' && role !== 'alive') throw malformed('role')
   return {
     version,
     role,
@@ -113,6 +122,7 @@ export function parseHello(value: Record<string, unknown>): Hello {
     ...(session === undefined ? {} : { session: stringOf(session, 'session') }),
     ...(secret === undefined ? {} : { secret: stringOf(secret, 'secret') }),
     ...(offer === undefined ? {} : { offer: parseOffer(offer) }),
+    ...(nodes === undefined ? {} : { nodes: parsePeerNodes(nodes) }),
   }
 }
 
@@ -136,6 +146,17 @@ export function parseOffer(value: unknown): Offer {
     ...(held === undefined ? {} : { held: held as string[] }),
     ...(load === undefined ? {} : { load: recordOf(load, 'offer.load') as unknown as NonNullable<Offer['load']> }),
   }
+}
+
+const PEER_NODES_MAX = 10_000
+
+/** @throws RemoteError `PROTOCOL_ERROR` */
+export function parsePeerNodes(value: unknown): readonly PeerNode[] {
+  if (!Array.isArray(value) || value.length > PEER_NODES_MAX) throw malformed('nodes')
+  return value.map((each) => {
+    const { id, offer, isDraining } = recordOf(each, 'nodes')
+    return { id: checkName('node id', id), offer: parseOffer(offer), isDraining: isDraining === true }
+  })
 }
 
 function parseFunction(value: Record<string, unknown>): OfferedFunction {
