@@ -22,12 +22,21 @@ export interface LogProcess {
   saying(text: string): Promise<void>
 }
 
-export function startLogProcess(folder: string, role: Role, shell?: string): LogProcess {
+/** @param shell run before it; with `where` 'namespace' in mounts of its own, which others reach by /proc/PID/root */
+export function startLogProcess(
+  folder: string,
+  role: Role,
+  shell?: string,
+  where: 'here' | 'namespace' = 'here',
+): LogProcess {
   const args = ['--conditions=millrace-source', here, folder, JSON.stringify(role)]
+  const inShell = ['bash', '-c', `${shell}; exec "$0" "$@"`, process.execPath, ...args]
   const child =
     shell === undefined
       ? spawn(process.execPath, args)
-      : spawn('bash', ['-c', `${shell}; exec "$0" "$@"`, process.execPath, ...args])
+      : where === 'here'
+        ? spawn(inShell[0], inShell.slice(1))
+        : spawn('unshare', ['--map-root-user', '--mount', ...inShell])
   const lines: string[] = []
   const listeners = new Set<() => void>()
   let rest = ''
@@ -62,6 +71,7 @@ export function startLogProcess(folder: string, role: Role, shell?: string): Log
 async function run(folder: string, role: Role): Promise<void> {
   const log = await openLog(folder, { upkeepEvery: '200ms' })
   if (role.role === 'writer') {
+    await log.admin.ensureTopic(role.topic)
     const producer = await log.producer()
     for (let n = 0; n < role.count; n++) {
       await producer.send({ topic: role.topic, key: `${n % 7}`, value: `${role.prefix}:${n}` })

@@ -45,6 +45,8 @@ export interface LogAdmin {
 
 /** Appends records; to be used by one writer at a time where the order between calls matters. */
 export interface Producer {
+  /** Bytes of records that were taken and are not on the disk yet. Above 32 MiB `send` waits before it takes more. */
+  readonly waitingBytes: number
   /**
    * Appends records, in order per partition. Resolves when they are on the disk; in a transaction, when it has taken them.
    * @throws OperationalError `LOG_TOPIC_UNKNOWN`, `LOG_FENCED`, `LOG_DISK`, `LOG_BUSY`, `LOG_TRANSACTION_LARGE`

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -30,8 +31,9 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-async function valuesOf(topic: string): Promise<string[]> {
-  const consumer = await log.consumer({ topics: [topic] })
+async function valuesOf(topic: string, of?: string): Promise<string[]> {
+  const other = of === undefined ? undefined : await openLog(of)
+  const consumer = await (other ?? log).consumer({ topics: [topic] })
   const values: string[] = []
   for (;;) {
     const records = await consumer.poll({ wait: '0ms' })
@@ -39,6 +41,7 @@ async function valuesOf(topic: string): Promise<string[]> {
     values.push(...records.map((record) => String(record.value)))
   }
   await consumer.close()
+  await other?.close()
   return values
 }
 
@@ -133,6 +136,37 @@ describe('processes that share a log', () => {
     const moved = async (): Promise<number[]> => numbersOf(await valuesOf('out'), 'n')
     for (const until = Date.now() + 15_000; (await moved()).length < 40 && Date.now() < until; ) await sleep(50)
     expect((await moved()).sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, i) => (i < 20 ? i : i + 20)))
+  })
+
+  test('a file system without room stops appends, loses none that was acknowledged, and goes on when there is room', {
+    timeout: 60_000,
+  }, async ({ skip }) => {
+    const tmpfs = join(folder, 'small')
+    mkdirSync(tmpfs)
+    const mount = `mount -t tmpfs -o size=2m none ${tmpfs} && head -c 500000 /dev/zero > ${tmpfs}/filler`
+    if (spawnSync('unshare', ['--map-root-user', '--mount', 'bash', '-c', mount]).status !== 0)
+      return skip('this machine gives no file system of its own to a process')
+    const prefix = 'x'.repeat(8000)
+    const role = { role: 'writer', topic: 't', prefix, count: 1_000_000 } as const
+    const writer = start(tmpfs, role, mount, 'namespace')
+    await writer.saying('5')
+    const rest = async (): Promise<number> => {
+      for (let before = -1; before !== writer.lines.length; await sleep(1000)) before = writer.lines.length
+      return writer.lines.length
+    }
+    const full = await rest()
+    const seen = `/proc/${writer.child.pid}/root${tmpfs}`
+    rmSync(join(seen, 'filler'))
+    for (const until = Date.now() + 20_000; writer.lines.length === full && Date.now() < until; ) await sleep(20)
+    expect(writer.lines.length).toBeGreaterThan(full)
+    const acknowledged = await rest()
+    // The copy is read: on the full disk not even a reader could note that it is there.
+    cpSync(seen, join(folder, 'copy'), { recursive: true })
+    writer.child.kill('SIGKILL')
+    await writer.ended
+    const stored = numbersOf(await valuesOf('t', join(folder, 'copy')), prefix)
+    expect(stored).toEqual(Array.from({ length: stored.length }, (_, i) => i))
+    expect(stored.length).toBeGreaterThanOrEqual(acknowledged)
   })
 
   test('a disk that is full stops appends and loses none that was acknowledged', { timeout: 60_000 }, async () => {

@@ -36,11 +36,26 @@ interface Target {
   readonly partition: number
 }
 
+/** A record on its way. */
 interface Pending {
   readonly target: Target
   readonly record: RecordContent
   readonly bytes: number
-  readonly settle: (offset: number | undefined, error?: unknown) => void
+}
+
+/** A call of `send`: its records may go in several requests. */
+interface Sending {
+  readonly places: SentRecord[]
+  /** Records that are not answered. */
+  left: number
+  readonly resolve: (places: SentRecord[]) => void
+  readonly reject: (error: unknown) => void
+}
+
+interface Queued extends Pending {
+  readonly sending: Sending
+  /** Its place in the call. */
+  readonly index: number
 }
 
 interface Transaction {
@@ -69,7 +84,7 @@ export class LogProducer implements Producer {
   /** Partition id -> sequence of its next record. */
   #sequences = new Map<number, number>()
   readonly #topics = new Map<string, Target[]>()
-  #queue: Pending[] = []
+  #queue: Queued[] = []
   #queuedBytes = 0
   #running: Promise<void> | undefined
   #transaction: Transaction | undefined
@@ -90,6 +105,10 @@ export class LogProducer implements Producer {
     this.#identity = identity
   }
 
+  get waitingBytes(): number {
+    return this.#queuedBytes
+  }
+
   async send(records: RecordToSend | readonly RecordToSend[]): Promise<SentRecord[]> {
     const list: readonly RecordToSend[] = 'topic' in records ? [records] : records
     this.#checkOpen()
@@ -101,24 +120,20 @@ export class LogProducer implements Producer {
       for (const { target, record, bytes } of prepared) {
         transaction.bytes += bytes
         if (transaction.bytes > TRANSACTION_BYTES) throw tooLarge()
-        transaction.pending.push({ target, record, bytes, settle: () => {} })
+        transaction.pending.push({ target, record, bytes })
       }
       return prepared.map(({ target }) => sent(target, undefined))
     }
     while (this.#queuedBytes > BUFFER_BYTES) await this.#running
-    return Promise.all(
-      prepared.map(
-        ({ target, record, bytes }) =>
-          new Promise<SentRecord>((resolve, reject) => {
-            this.#enqueue({
-              target,
-              record,
-              bytes,
-              settle: (offset, error) => (error === undefined ? resolve(sent(target, offset)) : reject(error)),
-            })
-          }),
-      ),
-    )
+    if (prepared.length === 0) return []
+    return new Promise((resolve, reject) => {
+      const sending: Sending = { places: new Array(prepared.length), left: prepared.length, resolve, reject }
+      for (const [index, pending] of prepared.entries()) {
+        this.#queue.push({ ...pending, sending, index })
+        this.#queuedBytes += pending.bytes
+      }
+      this.#running ??= this.#run()
+    })
   }
 
   async begin(): Promise<void> {
@@ -162,12 +177,6 @@ export class LogProducer implements Producer {
     this.#onClose(this)
   }
 
-  #enqueue(pending: Pending): void {
-    this.#queue.push(pending)
-    this.#queuedBytes += pending.bytes
-    this.#running ??= this.#run()
-  }
-
   async #run(): Promise<void> {
     // What is sent in this turn goes together.
     await new Promise((resolve) => setImmediate(resolve))
@@ -179,9 +188,12 @@ export class LogProducer implements Producer {
       this.#turn++
       try {
         const bases = await this.#append(taken, [])
-        for (const [i, { settle }] of taken.entries()) settle(bases[i])
+        for (const [i, { sending, index, target }] of taken.entries()) {
+          sending.places[index] = sent(target, bases[i])
+          if (--sending.left === 0) sending.resolve(sending.places)
+        }
       } catch (thrown) {
-        for (const { settle } of taken) settle(undefined, thrown)
+        for (const { sending } of taken) sending.reject(thrown)
       }
       this.#queuedBytes -= bytes
     }
