@@ -1,4 +1,4 @@
-/** The example as it is: real threads, real time, for three seconds. Times are bounded with a slack of five. */
+/** The example as it is: real threads, real time, for two seconds. Times are bounded with a slack of five. */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
@@ -15,7 +15,7 @@ const cli = fileURLToPath(new URL('../../packages/core/bin/millrace.js', import.
 const program = (name: string) => fileURLToPath(new URL(name, import.meta.url))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const SECONDS = 3
+const SECONDS = 2
 /** For one start of the program, on a machine with much else to do. */
 const LIMIT_MS = 25_000
 const FRAMES = 30 * SECONDS

@@ -29,7 +29,9 @@ export interface ChosenInputs extends ControlInputs {
 export function chooseInputs(settings: Settings): ChosenInputs {
   const { log, follow } = settings
   if (log === undefined) return liveInputs(settings)
-  const topic = <T>(name: 'vision' | 'sensors' | 'language') => logTopic<T>({ log, topic: name, partitions: 1, follow })
+  // To act on frames of an hour ago is no control: who follows begins with what comes next.
+  const from = follow ? 'latest' : 'earliest'
+  const topic = <T>(name: string) => logTopic<T>({ log, topic: name, partitions: 1, follow, from })
   return {
     about: `topics vision, sensors and language of the log ${log}: features and no pixels`,
     vision: counted('frames', topic<VisionRecord>('vision')),

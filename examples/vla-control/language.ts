@@ -48,20 +48,43 @@ export function language(feed: WordFeed, robot: string, now: () => number): Sour
       const signal = AbortSignal.any([ctx.signal, stop.signal])
       const words = feed.words({ now, wait: (ms) => ctx.wait(ms), signal })[Symbol.asyncIterator]()
       let count = typeof position === 'number' ? position : 0
-      let pending: Promise<IteratorResult<Utterance>> | undefined
       let lastMs = now()
-      const none = (): SourceBatch<WordRecord> => ({ rows: [], next: count, caughtUp: true, at: () => count })
+      let isAsked = false
+      let answer: IteratorResult<Utterance> | undefined
+      let failure: { readonly error: unknown } | undefined
+      let arrived: () => void = () => {}
+      // Listened to once, not at every look: a feed may be silent for days, and every listener would stay with it.
+      const ask = (): void => {
+        isAsked = true
+        words.next().then(
+          (result) => {
+            answer = result
+            arrived()
+          },
+          (error: unknown) => {
+            failure = { error }
+            arrived()
+          },
+        )
+      }
       return {
-        async read() {
-          pending ??= words.next()
-          const lookMs = now() - lastMs < SOON_FOR_MS ? LOOK_SOON_MS : LOOK_SELDOM_MS
-          const result = await Promise.race([pending, ctx.wait(lookMs)])
-          if (result === undefined) return none()
-          if (result.done === true) return 'end'
-          pending = undefined
+        async read(): Promise<SourceBatch<WordRecord> | 'end'> {
+          if (!isAsked) ask()
+          if (answer === undefined && failure === undefined) {
+            const lookMs = now() - lastMs < SOON_FOR_MS ? LOOK_SOON_MS : LOOK_SELDOM_MS
+            const next = new Promise<void>((resolve) => {
+              arrived = resolve
+            })
+            await Promise.race([next, ctx.wait(lookMs)])
+          }
+          if (failure !== undefined) throw failure.error
+          if (answer === undefined) return { rows: [], next: count, caughtUp: true, at: () => count }
+          if (answer.done === true) return 'end'
+          const { text, at = now() } = answer.value
+          answer = undefined
+          isAsked = false
           lastMs = now()
           const first = count++
-          const { text, at = lastMs } = result.value
           return { rows: [{ robot, at, text }], next: count, caughtUp: true, at: () => first }
         },
         async close() {
