@@ -48,7 +48,7 @@ export function decodeBody<T>(
   const text = textOf(bytes)
   const parsed = text === undefined ? NOT_UTF8 : parseJson(text)
   if (!('value' in parsed)) {
-    refuse(body, 1, parsed.code, parsed.message, shown(bytes))
+    reject(parsed.code, parsed.message, 1, shown(bytes), body)
     return body
   }
   const values = Array.isArray(parsed.value) ? parsed.value : [parsed.value]
@@ -79,7 +79,7 @@ function put<T>(
 ): void {
   const parsed = text === undefined ? NOT_UTF8 : parseJson(text)
   if ('value' in parsed) accept(body, line, parsed.value, raw, schema)
-  else refuse(body, line, parsed.code, parsed.message, shown(raw))
+  else reject(parsed.code, parsed.message, line, shown(raw), body)
 }
 
 function accept<T>(
@@ -93,18 +93,18 @@ function accept<T>(
     // A flow's functions read fields: null would end it. Who wants other values says so with a schema.
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) body.entries.push({ row: value as T })
     else
-      refuse(body, line, 'RECORD_NOT_OBJECT', 'the record is no JSON object.', raw === undefined ? value : shown(raw))
+      reject('RECORD_NOT_OBJECT', 'the record is no JSON object.', line, raw === undefined ? value : shown(raw), body)
     return
   }
   const checked = validate(schema, value)
   if (checked.problem === undefined) body.entries.push({ row: checked.value })
   else {
     const message = `the record does not fit the schema: ${checked.problem}`
-    refuse(body, line, 'SCHEMA_MISS', message, shown(raw ?? JSON.stringify(value)))
+    reject('SCHEMA_MISS', message, line, shown(raw ?? JSON.stringify(value)), body)
   }
 }
 
-function refuse(body: DecodedBody<unknown>, line: number, code: string, message: string, raw: unknown): void {
+function reject(code: string, message: string, line: number, raw: unknown, body: DecodedBody<unknown>): void {
   body.problems.push({ line, code, message })
   body.entries.push({ bad: { code, message, raw } })
 }

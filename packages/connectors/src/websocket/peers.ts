@@ -55,7 +55,7 @@ export class Peers {
       noServer: true,
       maxPayload: settings.messageBytesMax,
       maxFragments: FRAGMENTS_MAX,
-      // Compression costs 300 KB of memory per connection and lets a small message unpack to a large one.
+      // Compression costs memory per connection and lets a small message unpack to a large one.
       perMessageDeflate: false,
     })
   }
@@ -70,9 +70,9 @@ export class Peers {
     server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
     server.on('request', (request, response) => {
       const isHealth = pathOf(request) === '/health'
-      const text = isHealth ? '{"status":"ok"}\n' : '{"error":{"code":"WEBSOCKET_ONLY"}}\n'
+      const body = isHealth ? { status: 'ok' } : { error: { code: 'WEBSOCKET_ONLY', message: 'connect with ws://.' } }
       response.writeHead(isHealth ? 200 : 426, { 'content-type': 'application/json', connection: 'close' })
-      response.end(text)
+      response.end(`${JSON.stringify(body)}\n`)
     })
     await this.#listener.open()
     this.#pings = setInterval(() => this.#ping(), this.#settings.pingEveryMs)
