@@ -15,7 +15,7 @@ import { log } from './log/log.ts'
 import { nexmark } from './nexmark/nexmark.ts'
 import { operators } from './operators/operators.ts'
 
-const benches: Readonly<Record<string, Bench>> = { latency, fusion, control, nexmark, operators, capacity }
+const benches: Readonly<Record<string, Bench>> = { latency, fusion, control, nexmark, operators, capacity, log }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
