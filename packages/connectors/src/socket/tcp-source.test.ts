@@ -1,9 +1,10 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { type DeadLetter, dataflow, dlq } from 'millrace'
-import type { Sink, Source } from 'millrace/connector'
+import type { Position, Sink, Source, SourceContext } from 'millrace/connector'
 import { arraySink } from 'millrace/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import { eventually, type LiveRun, live, rawSocket } from '../../test/live.ts'
+import { testContext } from '../../test/test-files.ts'
 import {
   lengthPrefixed,
   type TcpClientSourceOptions,
@@ -138,6 +139,44 @@ describe('a server that takes lines', () => {
     socket.destroy()
   })
 
+  test('acknowledges up to the position of the commit, over all connections, and no further', async () => {
+    let url = ''
+    const ctx: SourceContext = {
+      ...testContext(),
+      wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      log(_level, _message, data) {
+        url = String(data?.url ?? url)
+      },
+    }
+    const reader = await tcpServerSource<number>({ port: 0, ack: 'lines' }).open('127.0.0.1:0', 1000, ctx)
+    const [a, b] = [await rawSocket(url), await rawSocket(url)]
+    const positions: Position[] = []
+    const read = async (rows: number) => {
+      for (let n = 0; n < rows; ) {
+        const batch = await reader.read(1)
+        if (batch === 'end') throw new Error('ended')
+        n += batch.rows.length
+        if (batch.rows.length > 0) positions.push(batch.next)
+      }
+    }
+    a.write('1\n2\n')
+    await read(2)
+    b.write('3\n')
+    await read(1)
+    a.write('4\n')
+    await read(1)
+    expect(positions).toEqual([1001, 1002, 1003, 1004])
+    reader.committed?.(1001)
+    await eventually(() => a.text() === '1\n')
+    reader.committed?.(1003)
+    await eventually(() => a.text() === '1\n2\n' && b.text() === '1\n')
+    reader.committed?.(1004)
+    await eventually(() => a.text() === '1\n2\n3\n')
+    expect(b.text()).toBe('1\n')
+    await reader.close()
+    await Promise.all([a.gone, b.gone])
+  })
+
   test('listens at several ports, on two workers, and refuses a port that is taken', async () => {
     const { rows, url } = await listening<number>({ port: [0, 0] }, undefined, 2)
     const known = () => [
@@ -166,39 +205,47 @@ describe('a server that takes lines', () => {
 })
 
 describe('back-pressure', () => {
-  test('a sender faster than the flow waits, the buffer stays within its bytes, and nothing is lost', async () => {
-    const rows: { n: number }[] = []
-    const { sink, open } = gate<{ n: number }>(rows)
-    const { url } = await listening<{ n: number }>({ bufferBytes: 1024 * 1024 }, sink)
-    const sockets = await Promise.all(Array.from({ length: 4 }, () => rawSocket(url)))
-    const pad = 'x'.repeat(1000)
-    // 40 MB: far more than the buffer, what the flow reads ahead (a batch and a queue), and the system's buffers.
-    const lines = 10_000
-    const sent = [0, 0, 0, 0]
-    let isStopped = false
-    const sending = sockets.map(async (socket, s) => {
-      for (let i = 0; i < lines; i++) {
-        if (!socket.write(`{"n":${s * lines + i},"pad":"${pad}"}\n`))
-          await new Promise((resolve) => socket.once('drain', resolve))
-        sent[s] = i + 1
+  test.each([
+    // 10 MB each: more than the system buffers for a connection.
+    [4, 10_000],
+    // Were each only held to its own chunk, they would hold three times the buffer.
+    [50, 800],
+  ])(
+    '%d senders faster than the flow wait, the buffer stays within its bytes, and nothing is lost',
+    async (senders, lines) => {
+      const rows: { n: number }[] = []
+      const { sink, open } = gate<{ n: number }>(rows)
+      const { url } = await listening<{ n: number }>({ bufferBytes: 1024 * 1024 }, sink)
+      const sockets = await Promise.all(Array.from({ length: senders }, () => rawSocket(url)))
+      const pad = 'x'.repeat(1000)
+      const sent = sockets.map(() => 0)
+      let isStopped = false
+      const sending = sockets.map(async (socket, s) => {
+        for (let i = 0; i < lines; i++) {
+          if (!socket.write(`{"n":${s * lines + i},"pad":"${pad}"}\n`))
+            await new Promise((resolve) => socket.once('drain', resolve))
+          sent[s] = i + 1
+        }
+      })
+      void Promise.all(sending).then(() => (isStopped = true))
+      await eventually(() => sent.every((n) => n > 100))
+      let before = -1
+      // Until nothing moves any more.
+      for (let total = 0; total !== before; total = sent.reduce((a, b) => a + b)) {
+        before = total
+        await new Promise((resolve) => setTimeout(resolve, 300))
       }
-    })
-    void Promise.all(sending).then(() => (isStopped = true))
-    await eventually(() => sent.every((n) => n > 100))
-    let before = -1
-    // Until nothing moves any more.
-    for (let total = 0; total !== before; total = sent.reduce((a, b) => a + b)) {
-      before = total
-      await new Promise((resolve) => setTimeout(resolve, 300))
-    }
-    expect(isStopped).toBe(false)
-    open()
-    await Promise.all(sending)
-    await eventually(() => rows.length === 4 * lines, 60_000)
-    expect(new Set(rows.map((r) => r.n)).size).toBe(4 * lines)
-    expect(gauges.buffer_bytes).toBeLessThanOrEqual(1024 * 1024 + 2 * 64 * 1024)
-    for (const socket of sockets) socket.destroy()
-  }, 120_000)
+      if (senders === 4) expect(isStopped).toBe(false)
+      expect(gauges.buffer_bytes).toBeGreaterThan(200_000)
+      open()
+      await Promise.all(sending)
+      await eventually(() => rows.length === senders * lines, 60_000)
+      expect(new Set(rows.map((r) => r.n)).size).toBe(senders * lines)
+      expect(gauges.buffer_bytes).toBeLessThanOrEqual(1024 * 1024 + 2 * 64 * 1024)
+      for (const socket of sockets) socket.destroy()
+    },
+    120_000,
+  )
 })
 
 describe('hostile senders', () => {
