@@ -37,7 +37,7 @@ export interface TcpClientSourceOptions<T> {
 }
 
 /** A connection that is not made within this time is given up. */
-export const CONNECT_TIMEOUT_MS = 10_000
+const CONNECT_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_MS = 30_000
 
 /**
@@ -116,18 +116,24 @@ async function dial<T>(intake: SocketIntake<T>, to: Dialing, stopped: AbortSigna
   }
 }
 
-/** @throws what the connection failed with, or when `stopped` says so */
+/** Connects, unless `stopped` says otherwise meanwhile. @throws what the connection failed with */
 export function dialOnce(host: string, port: number, stopped: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const options = { host, port, allowHalfOpen: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }
-    const socket = connect({ ...options, noDelay: true, highWaterMark: 1, signal: stopped } as typeof options)
+    // As for the sockets of a server: Node then holds one chunk of a connection that waits.
+    const socket = connect({ ...options, noDelay: true, highWaterMark: 1 } as typeof options)
     const fail = (error: Error): void => {
+      stopped.removeEventListener('abort', stop)
       socket.destroy()
       reject(error)
     }
+    const stop = (): void => fail(new Error('the flow stops'))
+    if (stopped.aborted) return stop()
+    stopped.addEventListener('abort', stop)
     socket.setTimeout(CONNECT_TIMEOUT_MS, () => fail(new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`)))
     socket.once('error', fail)
     socket.once('connect', () => {
+      stopped.removeEventListener('abort', stop)
       socket.off('error', fail)
       socket.setTimeout(0)
       socket.removeAllListeners('timeout')

@@ -25,7 +25,7 @@ export interface TcpServerSourceOptions<T> extends PortOptions {
   readonly keepAlive?: Duration
 }
 
-export const BUFFER_BYTES = 16 * 1024 * 1024
+const BUFFER_BYTES = 16 * 1024 * 1024
 
 /**
  * Listens for connections that send records. A sender that is faster than the flow waits: its socket is not read while
