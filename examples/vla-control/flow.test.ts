@@ -117,6 +117,17 @@ describe('at 3 a.m.', () => {
     loop.test.close()
   })
 
+  test('a camera that runs does not set off the watchdog', async () => {
+    const loop = await controlTest()
+    for (let at = 0; at <= 1000; at += 10) {
+      await loop.until(at)
+      await loop.readings(at, 1)
+      if (at % 150 === 0) await loop.frame(at)
+    }
+    expect(loop.actions().map(({ by }) => by)).toEqual(Array.from({ length: 7 }, () => 'echo'))
+    loop.test.close()
+  })
+
   test('after a stall of more than a second the first frame may be late, and is counted; the next is answered', async () => {
     const loop = await controlTest()
     for (let at = 0; at <= 4000; at += 10) {

@@ -83,6 +83,17 @@ describe.skipIf(ffmpeg === undefined)('video', () => {
     expect(await numbers(4)).toEqual([])
   })
 
+  test('damage inside a file that ffmpeg gets over is a warning, or an error; it is never silent', async () => {
+    const bytes = readFileSync(clip)
+    bytes.fill(0x55, Math.floor(bytes.length * 0.6), Math.floor(bytes.length * 0.62))
+    const damaged = folder.file('damaged.mkv', bytes)
+    const said = await watch({ input: damaged, now: slowly }).then(
+      ({ warnings }) => warnings.join(),
+      (error) => error.code,
+    )
+    expect(said).toMatch(/with errors|VIDEO_DECODE/)
+  })
+
   test('goes on behind a position', async () => {
     const { frames } = await watch({ input: clip, now: slowly }, { position: 10 })
     expect(frames.map(({ number, shade }) => [number, shade])).toEqual([10, 11, 12, 13, 14].map((n) => [n, n * 8]))
@@ -132,6 +143,7 @@ describe.skipIf(ffmpeg === undefined)('video', () => {
     const quick = script('quick', `head -c ${WIDTH * HEIGHT * 3 * 20} /dev/zero; sleep 60`)
     const { reader, read, lost, pool } = await opened({ input: '/dev/video-none', ffmpeg: quick })
     for (let waited = 0; pool.stats().taken < 20 && waited < 5000; waited += 20) await sleep(20)
+    expect(lost()).toBe(18)
     expect((await read()).map(({ number }) => number)).toEqual([19])
     expect(lost()).toBe(19)
     await reader.close()
@@ -153,6 +165,15 @@ describe.skipIf(ffmpeg === undefined)('video', () => {
       },
     )
     for (const pid of await Promise.all(pids)) expect(isAlive(pid)).toBe(false)
+  })
+
+  test('ffmpeg is asked to end before it is made to', async () => {
+    const file = folder.at('asked')
+    const polite = script('polite', `trap 'echo yes > "${file}"; exit' TERM; while :; do sleep 0.05; done`)
+    const { reader } = await opened({ input: clip, ffmpeg: polite })
+    await sleep(200)
+    await reader.close()
+    expect(readFileSync(file, 'utf8')).toBe('yes\n')
   })
 
   test('a process that is killed with -9 leaves no ffmpeg behind', async () => {
