@@ -21,6 +21,7 @@ import {
   refusedError,
   retryAfterMs,
 } from './call.ts'
+import { checkPosition } from './intake.ts'
 import { checkUrl, shownUrl, wholeNumber } from './options.ts'
 
 export interface HttpPollOptions<T> extends ClientOptions {
@@ -49,7 +50,7 @@ export type PollPosition = {
   readonly cursor?: Position
   readonly etag?: string
   readonly modified?: string
-  readonly rows: number
+  readonly records: number
 }
 
 const PARTITION = 'http'
@@ -67,7 +68,8 @@ const RAW_CHARS = 4096
  * a restart in the middle of one gives it again.
  *
  * @throws UsageError `LIVE_OPTION`, `DURATION`, `SCHEMA_SHAPE`
- * @throws OperationalError while running: `HTTP_REFUSED`, `HTTP_UNREACHABLE`, `HTTP_TIMEOUT`, `HTTP_BODY_TOO_LARGE`, `HTTP_BODY`
+ * @throws OperationalError while running: `HTTP_REFUSED`, `HTTP_UNREACHABLE`, `HTTP_TIMEOUT`, `HTTP_BODY_TOO_LARGE`, `HTTP_BODY`,
+ *   `LIVE_POSITION`
  * @example httpPoll({ url: 'http://localhost:9000/rows', every: '10s' }).replayable // => false
  */
 export function httpPoll<T>(options: HttpPollOptions<T>): Source<T> {
@@ -90,7 +92,8 @@ export function httpPoll<T>(options: HttpPollOptions<T>): Source<T> {
     replayable: cursor !== undefined,
     describe: () => ({ url: typeof url === 'function' ? 'by cursor' : shownUrl(new URL(String(url))), every }),
     partitions: () => [PARTITION],
-    open: (_partition, position, ctx) => new PollReader<T>(settings, (position ?? { rows: 0 }) as PollPosition, ctx),
+    open: (_partition, position, ctx) =>
+      new PollReader<T>(settings, checkPosition<PollPosition>(position, ctx.step), ctx),
   }
 }
 
@@ -237,7 +240,7 @@ class PollReader<T> implements SourceReader<T> {
     const page = this.#page
     const rows: T[] = []
     const at: number[] = []
-    let { cursor, rows: count } = this.#position
+    let { cursor, records: count } = this.#position
     for (; page !== undefined && this.#read < page.values.length && rows.length < maxRows; this.#read++) {
       const row = this.#check(page.values[this.#read], ++count)
       if (row === undefined) continue
@@ -252,7 +255,7 @@ class PollReader<T> implements SourceReader<T> {
     // What the server said of this address says nothing of the next one.
     const kept: Validators = hasMoved ? {} : isWhole ? page : this.#position
     this.#position = {
-      rows: count,
+      records: count,
       ...(cursor === undefined ? {} : { cursor }),
       ...(kept.etag === undefined ? {} : { etag: kept.etag }),
       ...(kept.modified === undefined ? {} : { modified: kept.modified }),

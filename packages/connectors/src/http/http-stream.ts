@@ -13,7 +13,7 @@ import { tooLarge } from '../file/decoder.ts'
 import { checkSchema, type StandardSchema } from '../file/standard-schema.ts'
 import { Backoff, pause } from './backoff.ts'
 import { type ClientOptions, callError, clientHeaders, mayPass, refusedError, retryAfterMs } from './call.ts'
-import type { Entry } from './intake.ts'
+import { checkPosition, type Entry } from './intake.ts'
 import { decodeBody } from './json-rows.ts'
 import { checkUrl, shownUrl, wholeNumber } from './options.ts'
 import { EventLines } from './server-sent-events.ts'
@@ -36,7 +36,7 @@ export interface HttpStreamOptions<T> extends ClientOptions {
 }
 
 /** `id`: of the last server-sent event, which the server is told when the connection is made anew. */
-export type StreamPosition = { readonly rows: number; readonly id?: string }
+export type StreamPosition = { readonly records: number; readonly id?: string }
 
 const PARTITION = 'http'
 const PAUSE_MS_MAX = 30_000
@@ -75,7 +75,7 @@ export function httpStream<T>(options: HttpStreamOptions<T>): Source<T> {
     describe: () => ({ url: settings.shown, ...(event === undefined ? {} : { event }) }),
     partitions: () => [PARTITION],
     open: (_partition, position, ctx) =>
-      new StreamReader<T>(settings, (position ?? { rows: 0 }) as StreamPosition, ctx),
+      new StreamReader<T>(settings, checkPosition<StreamPosition>(position, ctx.step), ctx),
   }
 }
 
@@ -253,7 +253,7 @@ class StreamReader<T> implements SourceReader<T> {
   #take(maxRows: number): SourceBatch<T> {
     const rows: T[] = []
     const at: number[] = []
-    let { rows: count, id } = this.#position
+    let { records: count, id } = this.#position
     let n = 0
     for (; n < this.#ready.length && rows.length < maxRows; n++) {
       const read = this.#ready[n]
@@ -265,7 +265,7 @@ class StreamReader<T> implements SourceReader<T> {
       } else this.#ctx.reject({ ...read.entry.bad, partition: PARTITION, at: count })
     }
     this.#ready.splice(0, n)
-    this.#position = id === undefined ? { rows: count } : { rows: count, id }
+    this.#position = id === undefined ? { records: count } : { records: count, id }
     return { rows, next: this.#position, caughtUp: this.#ready.length === 0, at: (i) => at[i] }
   }
 }

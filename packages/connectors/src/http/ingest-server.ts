@@ -16,7 +16,7 @@ import type { Position, SourceBatch, SourceContext, SourceReader } from 'millrac
 import type { StandardSchema } from '../file/standard-schema.ts'
 import { answer, turnAway } from './answer.ts'
 import { Body, type Refusal, tooLarge } from './body.ts'
-import { Intake, type IntakeLimits, intakePosition, type Parcel } from './intake.ts'
+import { checkPosition, Intake, type IntakeLimits, type IntakePosition, type Parcel } from './intake.ts'
 import { type BodyFormat, decodeBody, type Problem } from './json-rows.ts'
 import { Listener, type ListenOptions } from './listen.ts'
 import { ALL, RememberedKeys } from './remembered-keys.ts'
@@ -91,7 +91,7 @@ export class IngestServer<T> implements SourceReader<T> {
     this.#intake = new Intake(settings.buffer, PARTITION, position, ctx)
     this.#intake.onRoom = () => this.#useRoom()
     if (settings.keysMax > 0) {
-      const keys = new RememberedKeys(settings.keysMax, intakePosition(position, ctx.step).memo)
+      const keys = new RememberedKeys(settings.keysMax, checkPosition<IntakePosition>(position, ctx.step).memo)
       this.#keys = keys
       this.#intake.memo = () => keys.memo()
     }
@@ -243,7 +243,12 @@ export class IngestServer<T> implements SourceReader<T> {
     while (!this.#intake.isFullOfRecords) {
       const next = this.#received.shift()
       if (next === undefined) break
-      this.#decode(next.call, next.bytes)
+      try {
+        this.#decode(next.call, next.bytes)
+      } catch (thrown) {
+        this.#turnAway(next.call.request, next.call.response, STOPPED)
+        this.#intake.fail(thrown)
+      }
       // From here on the intake holds them, if they entered. This may make room, and so come back here.
       this.#intake.hold(-next.bytes.length)
     }

@@ -60,6 +60,7 @@ export class Intake<T> implements Omit<SourceReader<T>, 'close'> {
   #given: number
   #wakeRead: (() => void) | undefined
   #tick: Promise<void> | undefined
+  #failure: { readonly error: unknown } | undefined
   #isClosed = false
   /** Called when a full buffer has room again. */
   onRoom: () => void = () => {}
@@ -70,7 +71,7 @@ export class Intake<T> implements Omit<SourceReader<T>, 'close'> {
     this.#limits = limits
     this.#partition = partition
     this.#ctx = ctx
-    this.#given = intakePosition(position, ctx.step).records
+    this.#given = checkPosition<IntakePosition>(position, ctx.step).records
   }
 
   get isFull(): boolean {
@@ -101,12 +102,12 @@ export class Intake<T> implements Omit<SourceReader<T>, 'close'> {
   }
 
   read(maxRows: number): Promise<SourceBatch<T> | 'end'> | SourceBatch<T> | 'end' {
-    if (this.#records > 0 || this.#isClosed) return this.#batch(maxRows)
+    if (this.#records > 0 || this.#isClosed || this.#failure !== undefined) return this.#batch(maxRows)
     return this.#wait(maxRows)
   }
 
   committed(position: Position): void {
-    const { records } = intakePosition(position, this.#ctx.step)
+    const { records } = checkPosition<IntakePosition>(position, this.#ctx.step)
     let n = 0
     while (n < this.#unconfirmed.length && this.#unconfirmed[n].last <= records) n++
     for (const { sender } of this.#unconfirmed.splice(0, n)) sender.isCommitted?.()
@@ -116,8 +117,9 @@ export class Intake<T> implements Omit<SourceReader<T>, 'close'> {
     return this.#records
   }
 
-  /** Ends the wait of a read: something other than records is to be told. */
-  wake(): void {
+  /** The next read throws this, once what came before is read: code of the user's failed where no read was under way. */
+  fail(error: unknown): void {
+    this.#failure ??= { error }
     this.#wakeRead?.()
   }
 
@@ -149,6 +151,7 @@ export class Intake<T> implements Omit<SourceReader<T>, 'close'> {
 
   #batch(maxRows: number): SourceBatch<T> | 'end' {
     if (this.#isClosed) return 'end'
+    if (this.#failure !== undefined && this.#records === 0) throw this.#failure.error
     const wasFull = this.isFull
     const rows: T[] = []
     const at: number[] = []
@@ -187,11 +190,10 @@ export class Intake<T> implements Omit<SourceReader<T>, 'close'> {
 }
 
 /** @throws OperationalError `LIVE_POSITION` when another connector wrote it */
-export function intakePosition(position: Position | undefined, step: string): IntakePosition {
-  if (position === undefined) return { records: 0 }
-  const { records, memo } = (position ?? {}) as { records?: unknown; memo?: Position }
-  if (Number.isSafeInteger(records) && (records as number) >= 0)
-    return { records: records as number, ...(memo === undefined ? {} : { memo }) }
+export function checkPosition<P extends { readonly records: number }>(position: Position | undefined, step: string): P {
+  if (position === undefined) return { records: 0 } as P
+  const { records } = (position ?? {}) as { records?: unknown }
+  if (Number.isSafeInteger(records) && (records as number) >= 0) return position as unknown as P
   throw new OperationalError(
     'LIVE_POSITION',
     `the position ${JSON.stringify(position)} is none of a live source, which counts its records: { records }. It was written by another connector; start without the old state, or give the step its old connector.`,

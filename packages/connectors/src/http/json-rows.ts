@@ -1,8 +1,8 @@
 /** JSON that came over a network becomes rows: parsed, held to the limits that protect the flow, and validated. */
 import { isUtf8 } from 'node:buffer'
-import { messageOf } from 'millrace/connector'
+import { messageOf, UsageError } from 'millrace/connector'
 import { RAW_BYTES } from '../file/decoder.ts'
-import { type StandardSchema, validate } from '../file/standard-schema.ts'
+import { type Checked, type StandardSchema, validate } from '../file/standard-schema.ts'
 import type { Entry } from './intake.ts'
 
 /**
@@ -96,11 +96,21 @@ function accept<T>(
       reject('RECORD_NOT_OBJECT', 'the record is no JSON object.', line, raw === undefined ? value : shown(raw), body)
     return
   }
-  const checked = validate(schema, value)
+  const checked = check(schema, value)
   if (checked.problem === undefined) body.entries.push({ row: checked.value })
   else {
     const message = `the record does not fit the schema: ${checked.problem}`
     reject('SCHEMA_MISS', message, line, shown(raw ?? JSON.stringify(value)), body)
+  }
+}
+
+/** A schema that throws at a record is about that record. @throws UsageError `SCHEMA_ASYNC` */
+function check<T>(schema: StandardSchema<T>, value: unknown): Checked<T> {
+  try {
+    return validate(schema, value)
+  } catch (thrown) {
+    if (thrown instanceof UsageError) throw thrown
+    return { problem: messageOf(thrown) }
   }
 }
 

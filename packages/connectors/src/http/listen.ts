@@ -41,9 +41,10 @@ export class Listener {
   readonly #options: ListenOptions
   readonly #scheme: string
   readonly #ctx: ListenContext
-  readonly #all = new Set<Socket>()
+  /** By the client's address: below TLS a connection has another socket than its requests. */
+  readonly #all = new Map<string, Socket>()
   /** Those without a request, the longest idle first. */
-  readonly #idle = new Set<Socket>()
+  readonly #idle = new Set<string>()
   readonly #maxConnections: number
   #isWarned = false
   /** Gives up a busy connection for a new one, where the owner has one that deserves it. */
@@ -63,8 +64,12 @@ export class Listener {
       connectionsCheckingInterval: 1000,
       noDelay: true,
     }
-    this.server = options.tls === undefined ? createServer(settings) : createTlsServer({ ...settings, ...options.tls })
+    this.server =
+      options.tls === undefined
+        ? createServer(settings)
+        : createTlsServer({ ...settings, handshakeTimeout: HEAD_TIMEOUT_MS, ...options.tls })
     this.server.on('connection', (socket: Socket) => this.#keep(socket))
+    this.server.on('tlsClientError', (_error, socket) => socket.destroy())
     this.server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
       if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
       else socket.end(`HTTP/1.1 ${headFailure(error.code)}\r\nConnection: close\r\n\r\n`)
@@ -93,11 +98,12 @@ export class Listener {
 
   /** The connection has a request or is a WebSocket: it is not given up for another one. */
   busy(socket: Socket): void {
-    this.#idle.delete(socket)
+    this.#idle.delete(addressOf(socket))
   }
 
   idle(socket: Socket): void {
-    if (this.#all.has(socket)) this.#idle.add(socket)
+    const address = addressOf(socket)
+    if (this.#all.has(address)) this.#idle.add(address)
   }
 
   get isFull(): boolean {
@@ -109,34 +115,44 @@ export class Listener {
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()))
     this.server.closeIdleConnections()
     const timer = setTimeout(() => {
-      for (const socket of this.#all) socket.destroy()
+      for (const socket of this.#all.values()) socket.destroy()
     }, graceMs)
     if (this.server.listening || this.#all.size > 0) await closed
     clearTimeout(timer)
   }
 
   #keep(socket: Socket): void {
-    if (this.isFull) {
-      const [longest = this.giveUp()] = this.#idle
-      this.#warn(longest === undefined)
-      if (longest === undefined) {
-        socket.destroy()
-        return
-      }
-      this.#forget(longest)
-      longest.destroy()
+    if (this.isFull && !this.#makeRoom()) {
+      socket.destroy()
+      return
     }
-    this.#all.add(socket)
-    this.#idle.add(socket)
+    const address = addressOf(socket)
+    this.#all.set(address, socket)
+    this.#idle.add(address)
     this.#ctx.gauge('connections', this.#all.size)
-    socket.once('close', () => this.#forget(socket))
+    socket.once('close', () => this.#forget(address, socket))
     // Without a listener an error of a connection would end the process.
     socket.on('error', () => socket.destroy())
   }
 
-  #forget(socket: Socket): void {
-    if (!this.#all.delete(socket)) return
-    this.#idle.delete(socket)
+  /** True when a connection was closed for a new one. */
+  #makeRoom(): boolean {
+    const [longestIdle] = this.#idle
+    const given = longestIdle === undefined ? this.giveUp() : undefined
+    const address = given === undefined ? longestIdle : addressOf(given)
+    const socket = address === undefined ? undefined : this.#all.get(address)
+    this.#warn(socket === undefined)
+    if (address === undefined || socket === undefined) return false
+    this.#forget(address, socket)
+    socket.destroy()
+    return true
+  }
+
+  #forget(address: string, socket: Socket): void {
+    // The client may have come again from the same address.
+    if (this.#all.get(address) !== socket) return
+    this.#all.delete(address)
+    this.#idle.delete(address)
     this.#ctx.gauge('connections', this.#all.size)
   }
 
@@ -148,6 +164,10 @@ export class Listener {
       : 'the longest idle ones are closed for new ones'
     this.#ctx.log('warn', `there are ${this.#maxConnections} connections, the most allowed (maxConnections): ${what}`)
   }
+}
+
+function addressOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`
 }
 
 function headFailure(code: string | undefined): string {

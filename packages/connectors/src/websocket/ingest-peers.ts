@@ -6,7 +6,7 @@
  *  W2  While the buffer is full nobody is listened to, so it is exceeded by what one connection sent in one piece.
  *  W3  Connections that were not listened to are listened to again in the order in which they were stopped.
  */
-import type { Position, SourceBatch, SourceContext, SourceReader } from 'millrace/connector'
+import { messageOf, type Position, type SourceBatch, type SourceContext, type SourceReader } from 'millrace/connector'
 import type { RawData, WebSocket } from 'ws'
 import type { StandardSchema } from '../file/standard-schema.ts'
 import { Intake, type IntakeLimits, type Parcel } from '../http/intake.ts'
@@ -94,7 +94,13 @@ export class IngestPeers<T> implements SourceReader<T> {
   #join(socket: WebSocket): void {
     const peer: Peer = { socket, acks: [], bad: 0, badSince: performance.now() }
     this.#flowing.add(peer)
-    socket.on('message', (data) => this.#take(peer, data))
+    socket.on('message', (data) => {
+      try {
+        this.#take(peer, data)
+      } catch (thrown) {
+        this.#intake.fail(thrown)
+      }
+    })
     socket.on('close', () => {
       this.#flowing.delete(peer)
       this.#paused.delete(peer)
@@ -112,7 +118,15 @@ export class IngestPeers<T> implements SourceReader<T> {
       if (this.#settings.onBad === 'refuse') return
     }
     if (entries.length === 0) return
-    this.#intake.add({ entries, bytes: bytes.length, isCommitted: this.#acknowledgement(peer, entries) })
+    let isCommitted: (() => void) | undefined
+    try {
+      isCommitted = this.#acknowledgement(peer, entries)
+    } catch (thrown) {
+      const message = `ackId failed: ${messageOf(thrown)}. Nothing of the message was taken.`
+      this.#complain(peer, [{ line: 1, code: 'ACK_ID', message }])
+      return
+    }
+    this.#intake.add({ entries, bytes: bytes.length, isCommitted })
     if (this.#intake.isFull) this.#pause()
   }
 
@@ -146,7 +160,7 @@ export class IngestPeers<T> implements SourceReader<T> {
       peer.socket.removeAllListeners('message')
       return
     }
-    if (this.#settings.onBad === 'refuse')
+    if (this.#settings.onBad === 'refuse' || problems[0].code === 'ACK_ID')
       this.#say(peer, { error: { code: 'RECORDS_REFUSED', problems: problems.slice(0, PROBLEMS_MAX) } })
   }
 

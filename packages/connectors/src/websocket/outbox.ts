@@ -18,6 +18,8 @@ export interface OutboxLimits {
 
 /** Bytes that lie in the socket at a time: enough to keep a fast line busy, too few to matter. */
 const SOCKET_BYTES_MAX = 64 * 1024
+/** What a client that is cut off has to take what lies in the socket, and the goodbye behind it. */
+const GOODBYE_MS = 1000
 /** 1013: try again later. */
 const TOO_SLOW = 1013
 
@@ -67,8 +69,8 @@ export class Outbox {
         this.#onLost(1)
         this.#end()
         this.#socket.close(TOO_SLOW, 'too slow')
-        // A client that does not read does not see the goodbye either.
-        this.#socket.terminate()
+        // A client that does not read at all does not see the goodbye either.
+        setTimeout(() => this.#socket.terminate(), GOODBYE_MS).unref()
         return
       }
       while (this.isFull) this.#dropOldest()

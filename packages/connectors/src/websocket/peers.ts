@@ -36,6 +36,8 @@ export interface PeerSettings {
 const CLOSE_MS = 1000
 /** 1012: service restart. Clients may come back. */
 const STOPPED = 1012
+/** What a client that sends pings and does not read may leave lying here before it is cut off. */
+const UNREAD_BYTES_MAX = 1024 * 1024
 const FRAGMENTS_MAX = 1024
 
 export class Peers {
@@ -53,6 +55,7 @@ export class Peers {
     this.#listener = new Listener(settings.listen, 'ws', ctx)
     this.#server = new WebSocketServer({
       noServer: true,
+      autoPong: false,
       maxPayload: settings.messageBytesMax,
       maxFragments: FRAGMENTS_MAX,
       // Compression costs memory per connection and lets a small message unpack to a large one.
@@ -96,6 +99,11 @@ export class Peers {
       this.#heard.add(peer)
       peer.on('pong', () => this.#heard.add(peer))
       peer.on('message', () => this.#heard.add(peer))
+      // Pongs that nobody reads would pile up here.
+      peer.on('ping', (data) => {
+        if (peer.bufferedAmount > UNREAD_BYTES_MAX) peer.terminate()
+        else peer.pong(data)
+      })
       // Frames that are none, texts that are no UTF-8, messages that are too large: ws closes the connection itself.
       peer.on('error', () => {})
       this.#onPeer(peer)

@@ -1,6 +1,7 @@
 import { dataflow, dlq } from 'millrace'
 import { arraySink } from 'millrace/testing'
 import { afterEach, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { client, eventually, type LiveRun, live } from '../../test/live.ts'
 import { type WebSocketIngestOptions, webSocketIngest } from './index.ts'
 
@@ -72,6 +73,31 @@ describe('messages', () => {
     await one.until((m) => acked(m).length === 1)
     expect(rows.length).toBe(1)
     expect(letters.map((l) => l.code)).toEqual(['RECORD_NOT_OBJECT'])
+  })
+
+  test('a record that a function of yours fails on is answered, and the flow goes on', async () => {
+    const schema = z
+      .object({ id: z.number(), meta: z.any() })
+      .transform((r) => ({ id: r.id, value: r.meta.value as number }))
+    const { rows, url } = await ingest({ schema, ackId: (r) => (r.value as unknown as { n: number }).n })
+    const one = await client(url)
+    one.send({ id: 1 })
+    one.send({ id: 2, meta: { value: null } })
+    one.send({ id: 3, meta: { value: { n: 3 } } })
+    await one.until((m) => acked(m).length === 1)
+    const codes = one.messages.flatMap((m) => (m as { error?: { problems: { code: string }[] } }).error?.problems ?? [])
+    expect(codes.map((p) => p.code)).toEqual(['SCHEMA_MISS', 'ACK_ID'])
+    expect(rows.map((r) => r.id)).toEqual([3])
+  })
+
+  test('a schema that validates asynchronously ends the run, not the process', async () => {
+    const flow = dataflow('async-schema')
+    const schema = z.object({ value: z.number() }).refine(async () => true)
+    flow.source('in', webSocketIngest({ port: 0, schema }), { time: 'processing' }).sink('out', arraySink<unknown>([]))
+    const wrong = live(flow)
+    const one = await client(await wrong.url('in'))
+    one.send({ value: 1 })
+    await expect(wrong.done).rejects.toMatchObject({ code: 'SCHEMA_ASYNC', step: 'in' })
   })
 
   test('a client that sends nothing usable is closed, and the others are not', async () => {

@@ -9,7 +9,7 @@ import {
   type SourceReader,
 } from 'millrace/connector'
 import { checkSchema, type StandardSchema } from '../file/standard-schema.ts'
-import { Intake, type IntakeLimits, intakePosition } from '../http/intake.ts'
+import { checkPosition, Intake, type IntakeLimits, type IntakePosition } from '../http/intake.ts'
 import { decodeBody } from '../http/json-rows.ts'
 import { checkUrl, shownUrl, wholeNumber } from '../http/options.ts'
 import { Connection, type ConnectionSettings, type ConnectOptions } from './connection.ts'
@@ -97,38 +97,32 @@ class SubscribeReader<T> implements SourceReader<T> {
   readonly #connection: Connection
   /** Of the last row that went to the flow. */
   #cursor: Position | undefined
-  #failure: Error | undefined
+  /** Of the last row that was received. */
+  #newest: Position | undefined
 
   constructor(settings: SubscribeSettings<T>, position: Position | undefined, ctx: SourceContext) {
     this.#settings = settings
-    this.#cursor = intakePosition(position, ctx.step).memo
+    this.#cursor = checkPosition<IntakePosition>(position, ctx.step).memo
     this.#intake = new Intake(settings.buffer, PARTITION, position, ctx)
     this.#intake.memo = () => this.#cursor
     this.#intake.onRoom = () => this.#connection.socket?.resume()
     this.#connection = new Connection(settings.connection, {
       onOpen: (socket) => {
         // What was received and not read is still going to be: ask for what follows that.
-        for (const message of settings.onOpen(this.#newest ?? this.#cursor)) socket.send(message)
+        this.#guard(() => {
+          for (const message of settings.onOpen(this.#newest ?? this.#cursor)) socket.send(message)
+        })
         if (this.#intake.isFull) socket.pause()
       },
-      onMessage: (bytes) => this.#take(bytes),
+      onMessage: (bytes) => this.#guard(() => this.#take(bytes)),
       onLost: (times) => ctx.gauge('gaps', times),
-      onFailure: (error) => {
-        this.#failure = error
-        this.#intake.wake()
-      },
+      onFailure: (error) => this.#intake.fail(error),
       log: (level, message) => ctx.log(level, message),
     })
   }
 
-  /** Of the last row that was received. */
-  #newest: Position | undefined
-
-  async read(maxRows: number): Promise<SourceBatch<T> | 'end'> {
-    const batch = await this.#intake.read(maxRows)
-    // What came before the failure is read first.
-    if (this.#failure !== undefined && batch !== 'end' && batch.rows.length === 0) throw this.#failure
-    return batch
+  read(maxRows: number): Promise<SourceBatch<T> | 'end'> | SourceBatch<T> | 'end' {
+    return this.#intake.read(maxRows)
   }
 
   lag(): number {
@@ -138,6 +132,15 @@ class SubscribeReader<T> implements SourceReader<T> {
   close(): void {
     this.#intake.close()
     this.#connection.close()
+  }
+
+  /** What functions of the user throw here ends the flow by the next read, not the process. */
+  #guard(body: () => void): void {
+    try {
+      body()
+    } catch (thrown) {
+      this.#intake.fail(thrown)
+    }
   }
 
   #take(bytes: Buffer): void {
