@@ -1,6 +1,9 @@
 /**
- * The control loop as a program: node examples/vla-control/main.ts --camera street.mp4 --seconds 10. Actions go to the
- * standard output, everything else to the standard error. Ctrl-C commits and ends.
+ * The control loop as a program:
+ *
+ *   node --conditions=millrace-source examples/vla-control/main.ts --camera street.mp4 --seconds 10
+ *
+ * Actions go to the standard output, everything else to the standard error. Ctrl-C commits and ends.
  */
 import { parseArgs } from 'node:util'
 
