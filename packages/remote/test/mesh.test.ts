@@ -1,11 +1,8 @@
 /** Gateways, nodes and clients on one NATS server: the real one, where it is installed. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { createServer } from 'node:net'
+import type { ChildProcess } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type ComputeNode, computeNode, connect, type Gateway, RemoteError, startGateway } from '../index.ts'
-
-const isInstalled = spawnSync('nats-server', ['--version']).status === 0
-if (!isInstalled) console.warn('skipped: nats-server is not installed (Debian: apt-get install nats-server)')
+import { type ComputeNode, computeNode, connect, type Gateway, RemoteError, startGateway } from '../src/index.ts'
+import { freePort, hasNats, startNats } from './nats-server.ts'
 
 const functions = (id: string) => ({
   whoami: () => id,
@@ -16,24 +13,6 @@ const functions = (id: string) => ({
   size: (bytes: Uint8Array) => bytes.length,
 })
 type Functions = ReturnType<typeof functions>
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
-
-async function startNats(port: number): Promise<ChildProcess> {
-  const server = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port)], { stdio: ['ignore', 'ignore', 'pipe'] })
-  await new Promise<void>((resolve, reject) => {
-    server.once('exit', () => reject(new Error('nats-server ended')))
-    server.stderr?.on('data', (text) => String(text).includes('Server is ready') && resolve())
-  })
-  server.removeAllListeners('exit')
-  return server
-}
 
 async function eventually(what: () => Promise<void> | void, withinMs = 10_000): Promise<void> {
   const until = performance.now() + withinMs
@@ -48,7 +27,7 @@ async function eventually(what: () => Promise<void> | void, withinMs = 10_000): 
   }
 }
 
-describe.skipIf(!isInstalled)('gateways on a NATS server', () => {
+describe.skipIf(!hasNats)('gateways on a NATS server', () => {
   let port: number
   let server: ChildProcess
   let gateways: Gateway[]
