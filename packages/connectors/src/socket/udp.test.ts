@@ -177,6 +177,22 @@ describe('a receiver of datagrams', () => {
     expect(dropsOf(table, 8082)).toBeUndefined()
   })
 
+  test('joins multicast groups', async () => {
+    const { rows, run } = receiving<number>({
+      host: '0.0.0.0',
+      multicast: ['239.1.2.3'],
+      multicastInterface: '127.0.0.1',
+    })
+    const port = Number(new URL(await run.url('in')).port)
+    const socket = createSocket('udp4')
+    closing.push(() => new Promise<void>((resolve) => socket.close(resolve)))
+    await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
+    socket.setMulticastInterface('127.0.0.1')
+    await new Promise((resolve) => socket.send('7', port, '239.1.2.3', resolve))
+    await eventually(() => rows.length === 1)
+    expect(rows).toEqual([7])
+  })
+
   test('refuses a port that is taken', async () => {
     const { run } = receiving()
     const { port } = await sender(run)
