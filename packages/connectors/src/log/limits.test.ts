@@ -76,7 +76,7 @@ test('a producer that is faster than the disk holds 32 MiB and then makes its ca
   expect((await log.admin.describe('t')).partitions[0].next).toBe(60)
 })
 
-test('an append waits for another process that holds the lock, and is stored once', async () => {
+test('an append waits for whoever holds the lock of the file, and is stored once', async () => {
   await log.admin.createTopic('t')
   const producer = await log.producer()
   const db = openDatabase(folder.at('log.db'), 'write')
