@@ -27,7 +27,10 @@ export interface ControlInputs {
 export interface ControlOptions {
   readonly generator: ActionGenerator
   readonly actions: Sink<Action>
-  /** Default '10ms'. 'watermark' gives the same actions in every run, and waits for silent sensors. */
+  /**
+   * Default '10ms'. 'watermark' is for a second look at what was recorded: decided by event time alone, and without the
+   * watchdog, which goes by the clock.
+   */
   readonly wait?: 'watermark' | Duration
   /** How long the camera may be silent before the robot is told to hold. Default 200 ms: six frames. */
   readonly holdAfterMs?: number
@@ -101,6 +104,7 @@ export function describeControl(flow: Dataflow, inputs: ControlInputs, options: 
             const { robot, at, features: seen } = left
             const situation: Situation = { robot, at, seen, pose, word: newest(word, lateWord.get()) }
             ctx.emit({ robot, at, action: generator.act(situation), by: generator.kind })
+            if (wait === 'watermark') return
             const before = timer.get()
             if (before !== undefined) ctx.timers.deleteProcessing(before)
             const next = ctx.now() + holdAfterMs

@@ -13,16 +13,10 @@ export function changed<T, U>(source: Source<T>, change: (batch: SourceBatch<T>)
     partitions: (ctx) => source.partitions(ctx),
     async open(partition, position, ctx): Promise<SourceReader<U>> {
       const reader = await source.open(partition, position, ctx)
-      return {
-        read(maxRows) {
-          const batch = reader.read(maxRows)
-          return batch instanceof Promise ? batch.then(changeUnlessEnd) : changeUnlessEnd(batch)
-        },
-        lag: () => reader.lag?.(),
-        progress: () => reader.progress?.(),
-        ...(reader.committed === undefined ? {} : { committed: (position) => reader.committed?.(position) }),
-        close: () => reader.close(),
-      }
+      return readBy(reader, (maxRows) => {
+        const batch = reader.read(maxRows)
+        return batch instanceof Promise ? batch.then(changeUnlessEnd) : changeUnlessEnd(batch)
+      })
     },
   }
 }
@@ -36,10 +30,7 @@ export function lasting<T>(source: Source<T>, seconds: number | undefined, now: 
     async open(partition, position, ctx) {
       const reader = await source.open(partition, position, ctx)
       const endMs = now() + seconds * 1000
-      return {
-        read: (maxRows) => (now() >= endMs ? 'end' : reader.read(maxRows)),
-        close: () => reader.close(),
-      }
+      return readBy(reader, (maxRows) => (now() >= endMs ? 'end' : reader.read(maxRows)))
     },
   }
 }
@@ -50,4 +41,14 @@ export function mapped<T, U>(source: Source<T>, make: (row: T) => U): Source<U> 
     const list = 'keep' in rows ? Array.from({ length: rows.length }, (_, i) => rows.keep(i)) : rows
     return { ...batch, rows: list.map(make) }
   })
+}
+
+function readBy<T, U>(reader: SourceReader<T>, read: SourceReader<U>['read']): SourceReader<U> {
+  return {
+    read,
+    lag: () => reader.lag?.(),
+    progress: () => reader.progress?.(),
+    ...(reader.committed === undefined ? {} : { committed: (position) => reader.committed?.(position) }),
+    close: () => reader.close(),
+  }
 }

@@ -11,7 +11,8 @@ export interface Row {
   readonly seenIn: number
 }
 
-const pool = framePool('crossing', { width: 1920, height: 1080 })
+// More slots than frames: however long a worker is kept waiting, none is gone.
+const pool = framePool('crossing', { width: 640, height: 360, slots: 48 })
 const flow = dataflow('crossing')
 flow
   .source('video', generatedVideo({ pool, fps: 50, frames: 40, draw: (pixels, number) => pixels.fill(number) }), {

@@ -139,6 +139,17 @@ describe.skipIf(ffmpeg === undefined)('video', () => {
     })
   })
 
+  test('a camera that was asked for so many frames ends with them; its password stays out of messages', async () => {
+    const camera = script('camera', `head -c ${WIDTH * HEIGHT * 3 * 2} /dev/zero; echo "rtsp://me:secret@door: hm" >&2`)
+    const url = 'rtsp://me:secret@door/1'
+    const { frames, warnings } = await watch({ input: url, device: 'rtsp', frames: 2, ffmpeg: camera })
+    expect(frames.at(-1)?.number).toBe(1)
+    const failure = await watch({ input: url, device: 'rtsp', ffmpeg: camera }).catch((error) => error.message)
+    expect(warnings.join()).toContain('rtsp://door')
+    expect(failure).toContain('rtsp://door')
+    expect(warnings.join() + failure).not.toContain('secret')
+  })
+
   test('a camera that is not read in time: the newest frames stay, the others are counted', async () => {
     const quick = script('quick', `head -c ${WIDTH * HEIGHT * 3 * 20} /dev/zero; sleep 60`)
     const { reader, read, lost, pool } = await opened({ input: '/dev/video-none', ffmpeg: quick })

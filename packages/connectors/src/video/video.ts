@@ -77,7 +77,7 @@ export function video(options: VideoOptions): Source<VideoFrame> {
     bounded: (format === undefined && !loop) || frames !== Number.POSITIVE_INFINITY,
     replayable: false,
     describe: () => ({
-      input: input.replace(/\/\/[^/@]*@/, '//'),
+      input: withoutSecrets(input),
       width: pool.width,
       height: pool.height,
       fps,
@@ -234,7 +234,7 @@ class VideoReader implements SourceReader<VideoFrame> {
     if (slowMs > 1000 / this.#options.fps) {
       this.#startMs += slowMs
       if (this.#heldMs === 0) {
-        const { input } = this.#options
+        const input = withoutSecrets(this.#options.input)
         this.#ctx.log(
           'warn',
           `${input} is decoded slower than it plays: its clock is held; fewer frames, or smaller ones, keep up`,
@@ -279,17 +279,20 @@ class VideoReader implements SourceReader<VideoFrame> {
     const silentMs = now - this.#lastFrameMs
     if (this.#isSilent || silentMs < silentAfterMs) return
     this.#isSilent = true
-    this.#ctx.log('warn', `the video ${this.#options.input} has given no frame for ${Math.round(silentMs / 1000)} s`)
+    const input = withoutSecrets(this.#options.input)
+    this.#ctx.log('warn', `the video ${input} has given no frame for ${Math.round(silentMs / 1000)} s`)
   }
 
   /** Everything was given. @throws OperationalError `VIDEO_DECODE` unless that was a whole file */
   #end({ code, signal }: { readonly code: number | null; readonly signal: string | null }): 'end' {
     if (this.#isClosed) return 'end'
-    const { input, isDevice } = this.#options
-    const complaint = this.#complaints.trim().split('\n').at(-1) ?? ''
-    const frames = this.#number - this.#options.first
+    const { isDevice, first, frames: framesMax = Number.POSITIVE_INFINITY } = this.#options
+    const input = withoutSecrets(this.#options.input)
+    const complaint = withoutSecrets(this.#complaints.trim().split('\n').at(-1) ?? '')
+    const frames = this.#number - first
     const isTorn = this.#filled > 0
-    if (code === 0 && !isTorn && frames > 0 && !isDevice) {
+    const isWhole = !isDevice || this.#number >= framesMax
+    if (code === 0 && !isTorn && frames > 0 && isWhole) {
       if (complaint !== '') this.#ctx.log('warn', `ffmpeg decoded ${input} with errors, the last: ${complaint}`)
       this.#complaints = ''
       return 'end'
@@ -313,4 +316,9 @@ function missingFile(input: string, ctx: SourceContext): OperationalError {
     step: ctx.step,
     data: { input },
   })
+}
+
+/** Addresses of cameras carry names and passwords: rtsp://me:secret@camera/1. */
+function withoutSecrets(text: string): string {
+  return text.replace(/\/\/[^/@\s]*@/g, '//')
 }
