@@ -3,13 +3,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { dataflow } from 'millrace'
-import { arraySink, arraySource, testFlow } from 'millrace/testing'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Query, tables } from './golden.ts'
-import { type Events, eventsOf, highest, oracles } from './oracle.ts'
-import { type HighBid, highestBids } from './q7.ts'
-import { bidsPerBidder } from './q12.ts'
+import { type Events, eventsOf, oracles } from './oracle.ts'
 
 const queries = Object.keys(tables) as Query[]
 
@@ -152,44 +148,4 @@ test('q9 gives the same when its process is killed', TIMEOUT, async () => {
   expect(await run('q9', load, folder, dying)).toBe('killed')
   expect(await run('q9', load, folder, ['--workers', '2'])).toBe('ended')
   expectAll(eventsOf(load.events, load), folder, ['q9'])
-})
-
-test('q7: a bid on the boundary comes out for both windows when it has the highest price of the one before', async () => {
-  const bid = (dateTime: number, price: number): HighBid => ({ auction: 1, bidder: 1, price, dateTime })
-  const cases = [
-    [bid(100, 5), bid(9_999, 7), bid(10_000, 7), bid(12_000, 3)],
-    [bid(100, 5), bid(9_999, 7), bid(10_000, 8), bid(12_000, 3)],
-    [bid(100, 5), bid(9_999, 7), bid(10_000, 7), bid(12_000, 9), bid(20_000, 9), bid(20_001, 9)],
-  ]
-  for (const bids of cases) {
-    const rows: HighBid[] = []
-    const flow = dataflow('boundary')
-    flow
-      .source('bids', arraySource(bids), { time: (row) => row.dateTime, disorder: '4s' })
-      .apply(highestBids)
-      .sink('rows', arraySink(rows))
-    await flow.run({ state: newFolder(), execution: 'inline' })
-    expect(sorted(rows)).toEqual(sorted(highest(bids)))
-  }
-})
-
-test('q12 in processing time counts every bid once, in the window of the clock', async () => {
-  const flow = dataflow('clock')
-  flow
-    .source('bids', arraySource<{ bidder: number }>([]), { time: 'processing' })
-    .apply(bidsPerBidder)
-    .sink('rows', arraySink<unknown>([]))
-  const clock = testFlow(flow)
-  await clock.send('bids', [{ bidder: 1 }, { bidder: 2 }, { bidder: 1 }])
-  await clock.advance('10s')
-  await clock.send('bids', [{ bidder: 1 }])
-  await clock.end()
-  const rows = clock.output<{ bidder: number; bidCount: number; start: number; end: number }>('rows')
-  expect(rows.map(({ bidder, bidCount }) => [bidder, bidCount]).sort()).toEqual([
-    [1, 1],
-    [1, 2],
-    [2, 1],
-  ])
-  expect(new Set(rows.map(({ bidder, start }) => `${bidder} ${start}`)).size).toBe(3)
-  for (const { start, end } of rows) expect(end - start).toBe(10_000)
 })
