@@ -2,7 +2,7 @@
 export interface Time {
   /** Monotonic, ms. */
   now(): number
-  /** Calls `fn` once after about `ms`; the result cancels it. A timer keeps the process alive until then. */
+  /** Calls `fn` once after about `ms`, never after Infinity; the result cancels it. A timer keeps the process alive until then. */
   after(ms: number, fn: () => void): () => void
   /** Calls `fn` when the events at hand have been handled. */
   soon(fn: () => void): void
@@ -14,12 +14,17 @@ export interface Time {
 export const realTime: Time = {
   now: () => performance.now(),
   after(ms, fn) {
-    const timer = setTimeout(fn, Math.min(ms, MS_MAX))
+    if (ms === Number.POSITIVE_INFINITY) return () => {}
+    let timer: ReturnType<typeof setTimeout>
+    const wait = (leftMs: number): void => {
+      timer = setTimeout(() => (leftMs > MS_MAX ? wait(leftMs - MS_MAX) : fn()), Math.min(leftMs, MS_MAX))
+    }
+    wait(ms)
     return () => clearTimeout(timer)
   },
   soon: typeof setImmediate === 'function' ? (fn) => void setImmediate(fn) : (fn) => void setTimeout(fn, 0),
   random: Math.random,
 }
 
-/** Longer waits overflow the platform's timers. */
+/** Longer waits overflow the platform's timers; they are made of several. */
 const MS_MAX = 2 ** 31 - 1

@@ -1,7 +1,7 @@
 /** One call of a client on one link: its arguments go out, its value or items come in. */
 
 import { decode, decodeJson, encode } from '../protocol/codec.ts'
-import { creditBody, creditBytesOf, FRAME, type Frame } from '../protocol/frame.ts'
+import { ARGS_CREDIT_BYTES, creditBody, creditBytesOf, FRAME, type Frame } from '../protocol/frame.ts'
 import type { OpenHeader } from '../protocol/messages.ts'
 import { openBody } from '../protocol/open-body.ts'
 import { fromPlainError, RemoteError } from '../remote-error.ts'
@@ -22,9 +22,6 @@ export interface ClientCallOptions {
   readonly payloadBytesMax: number
   onEnd(): void
 }
-
-/** Of arguments longer than one piece, what may go out before the node asks for more. */
-const ARGS_CREDIT_BYTES = 1024 * 1024
 
 export class ClientCall {
   /** The value of a 'call'. */

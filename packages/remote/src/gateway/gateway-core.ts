@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import type { TlsOptions } from 'node:tls'
 import { UsageError } from 'millrace/connector'
+import type { Contract } from '../contract/contract.ts'
 import { CLOSE, type Link } from '../link/link.ts'
 import type { NatsAddress } from '../link/nats.ts'
 import { decodeJson, encode, encodeJson } from '../protocol/codec.ts'
@@ -24,6 +25,7 @@ import { RemoteError, toPlainError } from '../remote-error.ts'
 import { Session } from '../session/session.ts'
 import { realTime, type Time } from '../time.ts'
 import { type Access, AccessList, ANYONE, type TokenRights } from './access.ts'
+import { EdgeCheck } from './edge-check.ts'
 import { type NodeEntry, Registry } from './registry.ts'
 import { type NodeParty, type Party, Router, type RouterStats } from './router.ts'
 
@@ -50,6 +52,13 @@ export interface GatewayOptions {
   readonly callsPerClientMax?: number
   /** What a peer does not take, before it is cut off. Default 64 MiB: every call of it is within its window. */
   readonly bufferBytesMax?: number
+  /**
+   * Web pages whose scripts may connect, by their origin: 'https://app.example.org', or '*' for all of them. Default: none, as
+   * any page in a browser on this machine can reach a port of it. Programs send no origin and are not concerned.
+   */
+  readonly origins?: readonly string[]
+  /** Arguments of these functions are decoded and checked here; those that do not fit reach no node. */
+  readonly contracts?: readonly Contract[]
   /** Serves nodes and clients over NATS too, together with the other gateways there, whose nodes it shares. */
   readonly nats?: NatsAddress & { readonly token?: string }
   readonly log?: (level: 'info' | 'warn' | 'error', message: string, data?: Record<string, unknown>) => void
@@ -78,6 +87,8 @@ export interface GatewayStats extends Readonly<RouterStats> {
   readonly clients: number
   readonly nodes: number
   readonly refused: number
+  /** Streams that wait at nodes for their consumers to come back. */
+  readonly heldStreams: number
 }
 
 const HELLO_MS = 5_000
@@ -87,6 +98,7 @@ const MIB = 1024 * 1024
 export class GatewayCore {
   readonly #time: Time
   readonly #access: AccessList
+  readonly #edge: EdgeCheck
   readonly #options: Required<
     Pick<
       GatewayOptions,
@@ -110,6 +122,7 @@ export class GatewayCore {
   constructor(options: GatewayOptions) {
     this.#time = options.time ?? realTime
     this.#access = new AccessList(options.tokens ?? [])
+    this.#edge = new EdgeCheck(options.contracts ?? [])
     this.#log = options.log ?? (() => {})
     this.#options = {
       payloadBytesMax: limit('payloadBytesMax', options.payloadBytesMax ?? 256 * MIB, 1024, 1024 * MIB),
@@ -120,7 +133,12 @@ export class GatewayCore {
       bufferBytesMax: limit('bufferBytesMax', options.bufferBytesMax ?? 64 * MIB, MIB, 4096 * MIB),
     }
     this.#registry = new Registry(() => this.#time.random())
-    this.#router = new Router(this.#registry, this.#time, (entry) => this.#parties.get(entry) as NodeParty)
+    this.#router = new Router(
+      this.#registry,
+      this.#time,
+      this.#options.payloadBytesMax,
+      (entry) => this.#parties.get(entry) as NodeParty,
+    )
   }
 
   get nodes(): NodeStatus[] {
@@ -153,6 +171,7 @@ export class GatewayCore {
       clients: this.#clients,
       nodes: this.#registry.nodes.length,
       refused: this.#refused,
+      heldStreams: this.#router.heldStreams,
     }
   }
 
@@ -191,7 +210,7 @@ export class GatewayCore {
       },
     })
     const cancelHello = this.#time.after(HELLO_MS, () => {
-      session.fail(new RemoteError('PROTOCOL_ERROR', `no HELLO came within ${HELLO_MS} ms.`))
+      session.fail(new RemoteError('UNAVAILABLE', `no HELLO came within ${HELLO_MS} ms.`, { retryable: true }))
     })
     this.#sessions.add(session)
     session.start()
@@ -260,9 +279,11 @@ export class GatewayCore {
         const known = entries.get(id)
         if (known === undefined) {
           const entry = this.#newEntry(id, session, offer, gateway)
+          const node = { ...link, entry }
           entries.set(id, entry)
-          this.#parties.set(entry, { ...link, entry })
+          this.#parties.set(entry, node)
           this.#registry.add(entry)
+          this.#router.nodeCame(node, offer.held ?? [])
           entry.isDraining = isDraining
         } else {
           known.isDraining = isDraining
@@ -301,7 +322,7 @@ export class GatewayCore {
   }
 
   #client(session: Session, access: Access, whenClosed: (handler: () => void) => void): (frame: Frame) => void {
-    const client: Party = { session, calls: new Map() }
+    const client: Party = { session, calls: new Map(), owner: access.name }
     this.#clients++
     whenClosed(() => {
       this.#clients--
@@ -309,7 +330,7 @@ export class GatewayCore {
     })
     return (frame) => {
       if (frame.type === FRAME.OPEN) this.#open(client, access, frame)
-      else if (frame.call !== 0) this.#router.fromClient(client, frame)
+      else if (frame.call !== 0 || frame.type === FRAME.RELEASE) this.#router.fromClient(client, frame)
       else if (frame.type === FRAME.ERROR) session.close()
       else throw new RemoteError('PROTOCOL_ERROR', `a client may not send a frame of type ${frame.type} for the link.`)
     }
@@ -337,6 +358,8 @@ export class GatewayCore {
           function: header.fn,
         })
       }
+      // Another gateway has checked what it sends.
+      if (!isLocal) this.#edge.check(frame, header, args)
       this.#router.open(client, frame, header, args, isLocal)
     } catch (thrown) {
       if (!(thrown instanceof RemoteError) || thrown.code === 'PROTOCOL_ERROR') throw thrown
@@ -375,6 +398,7 @@ export class GatewayCore {
     const node: NodeParty = { session, calls: new Map(), entry, numbers: { last: 0 } }
     this.#parties.set(entry, node)
     this.#registry.add(entry)
+    this.#router.nodeCame(node, offer.held ?? [])
     this.#secrets.set(name, { secret, session })
     this.#log('info', `node "${entry.id}" offers ${offer.functions.map((fn) => fn.name).join(', ') || 'nothing yet'}`)
     this.onNodesChanged()
@@ -393,7 +417,8 @@ export class GatewayCore {
       } else if (frame.type === FRAME.DRAIN) {
         entry.isDraining = true
         this.onNodesChanged()
-      } else if (frame.type === FRAME.ERROR) session.close()
+      } else if (frame.type === FRAME.RELEASE) this.#router.released(node, frame)
+      else if (frame.type === FRAME.ERROR) session.close()
       else throw new RemoteError('PROTOCOL_ERROR', `a node may not send a frame of type ${frame.type} for the link.`)
     }
   }

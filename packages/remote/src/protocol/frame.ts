@@ -27,7 +27,10 @@ export const FRAME = {
   OFFER: 3,
   /** Begins a call: a body of u32 length of the header, header JSON, encoded arguments. */
   OPEN: 4,
-  /** The node has begun to run the call: from here on it must not be run again unless it is idempotent. */
+  /**
+   * The node begins to run the call. For a call that was QUEUED it waits until the gateway sends the same back: from then on
+   * the call is not placed on another node, unless it is idempotent.
+   */
   STARTED: 5,
   ITEMS: 6,
   /** A further piece of the body before it. */
@@ -46,6 +49,12 @@ export const FRAME = {
   PONG: 14,
   /** Call 0: the sender will take no new calls on this link; those that run come to their end. */
   DRAIN: 15,
+  /** The consumer of a stream that may be resumed has gone and may come back: the node keeps the stream. */
+  HOLD: 16,
+  /** Call 0, body JSON `{ id }`: nobody resumes this stream any more; from a node: it is not kept any more. */
+  RELEASE: 17,
+  /** The node has the call and does not run it yet: until STARTED it may be placed on another node. */
+  QUEUED: 18,
 } as const
 
 export type FrameType = (typeof FRAME)[keyof typeof FRAME]
@@ -56,6 +65,9 @@ export const HEADER_BYTES = 16
 
 /** Long enough to cost little per byte, short enough that other calls do not wait for it. */
 export const PIECE_BYTES = 64 * 1024
+
+/** Of arguments longer than one piece, what may go out before the node asks for more. */
+export const ARGS_CREDIT_BYTES = 1024 * 1024
 
 /** No single frame is larger: a length beyond it is no frame. */
 export const FRAME_BYTES_MAX = 1024 * 1024
@@ -89,7 +101,7 @@ export function parseFrames(message: Uint8Array): Frame[] {
     const type = view.getUint8(at)
     const flags = view.getUint8(at + 1)
     const length = view.getUint32(at + 12, true)
-    if (type < FRAME.HELLO || type > FRAME.DRAIN) throw broken(`there is no frame type ${type}`)
+    if (type < FRAME.HELLO || type > FRAME.QUEUED) throw broken(`there is no frame type ${type}`)
     if (flags > FLAG_MORE) throw broken(`flags ${flags} are not known`)
     if (length > FRAME_BYTES_MAX) throw broken(`a frame of ${length} bytes is above ${FRAME_BYTES_MAX}`)
     const start = at + HEADER_BYTES

@@ -78,6 +78,8 @@ export interface OpenHeader {
   readonly deadlineMs?: number
   readonly where?: Tags
   readonly node?: string
+  /** Name of the call for the function, which the caller gives again when it calls again. */
+  readonly id?: string
   /** For the policy 'hash'. */
   readonly key?: string
   readonly policy?: Policy
@@ -89,8 +91,11 @@ export interface OpenHeader {
   readonly streams?: readonly number[]
   /** W3C traceparent. */
   readonly trace?: string
-  /** Name under which the node keeps the stream for its consumer, and how many items that has. */
-  readonly resume?: { readonly id: string; readonly after: number }
+  /**
+   * Name under which the node keeps the stream for its consumer, and how many items that has. `isAgain`: the stream was
+   * opened before, and must go on, not begin.
+   */
+  readonly resume?: { readonly id: string; readonly after: number; readonly isAgain?: true }
 }
 
 const NAME = /^[A-Za-z0-9_$][A-Za-z0-9_.$/-]{0,199}$/
@@ -127,6 +132,7 @@ export function parseHello(value: Record<string, unknown>): Hello {
 }
 
 const FUNCTIONS_MAX = 10_000
+const HELD_MAX = 1_000
 const TAGS_MAX = 100
 
 /** @throws RemoteError `PROTOCOL_ERROR`, `INVALID_ARGUMENT` for a name that is none */
@@ -136,14 +142,12 @@ export function parseOffer(value: unknown): Offer {
   if (weight !== undefined && !(typeof weight === 'number' && weight >= 0 && Number.isFinite(weight))) {
     throw malformed('offer.weight')
   }
-  if (held !== undefined && !(Array.isArray(held) && held.every((id) => typeof id === 'string'))) {
-    throw malformed('offer.held')
-  }
+  if (held !== undefined && !(Array.isArray(held) && held.length <= HELD_MAX)) throw malformed('offer.held')
   return {
     functions: functions.map((each) => parseFunction(recordOf(each, 'offer.functions'))),
     ...(tags === undefined ? {} : { tags: parseTags(tags) }),
     ...(weight === undefined ? {} : { weight }),
-    ...(held === undefined ? {} : { held: held as string[] }),
+    ...(held === undefined ? {} : { held: held.map((id) => stringOf(id, 'offer.held', RESUME_ID_CHARS_MAX)) }),
     ...(load === undefined ? {} : { load: recordOf(load, 'offer.load') as unknown as NonNullable<Offer['load']> }),
   }
 }
@@ -180,7 +184,7 @@ function parseFunction(value: Record<string, unknown>): OfferedFunction {
 
 /** @throws RemoteError `PROTOCOL_ERROR` */
 export function parseOpen(value: Record<string, unknown>): OpenHeader {
-  const { fn, mode, deadlineMs, where, node, key, policy, idempotent, credit, streams, trace, resume } = value
+  const { fn, mode, deadlineMs, where, node, id, key, policy, idempotent, credit, streams, trace, resume } = value
   if (mode !== 'call' && mode !== 'stream') throw malformed('mode')
   if (policy !== undefined && !POLICIES.includes(policy as Policy)) throw malformed('policy')
   const window = recordOf(credit, 'credit')
@@ -192,6 +196,7 @@ export function parseOpen(value: Record<string, unknown>): OpenHeader {
     ...(deadlineMs === undefined ? {} : { deadlineMs: numberOf(deadlineMs, 'deadlineMs') }),
     ...(where === undefined ? {} : { where: parseTags(where) }),
     ...(node === undefined ? {} : { node: stringOf(node, 'node') }),
+    ...(id === undefined ? {} : { id: stringOf(id, 'id') }),
     ...(key === undefined ? {} : { key: stringOf(key, 'key') }),
     ...(policy === undefined ? {} : { policy: policy as Policy }),
     ...(idempotent === true ? { idempotent: true } : {}),
@@ -199,7 +204,13 @@ export function parseOpen(value: Record<string, unknown>): OpenHeader {
     ...(trace === undefined ? {} : { trace: stringOf(trace, 'trace') }),
     ...(again === undefined
       ? {}
-      : { resume: { id: stringOf(again.id, 'resume.id'), after: countOf(again.after, 'resume.after') } }),
+      : {
+          resume: {
+            id: stringOf(again.id, 'resume.id', RESUME_ID_CHARS_MAX),
+            after: countOf(again.after, 'resume.after', Number.MAX_SAFE_INTEGER),
+            ...(again.isAgain === true ? { isAgain: true } : {}),
+          },
+        }),
   }
 }
 
@@ -238,9 +249,10 @@ function recordOf(value: unknown, what: string): Record<string, unknown> {
 }
 
 const TEXT_CHARS_MAX = 4096
+const RESUME_ID_CHARS_MAX = 500
 
-function stringOf(value: unknown, what: string): string {
-  if (typeof value === 'string' && value.length <= TEXT_CHARS_MAX) return value
+function stringOf(value: unknown, what: string, charsMax = TEXT_CHARS_MAX): string {
+  if (typeof value === 'string' && value.length <= charsMax) return value
   throw malformed(what)
 }
 
@@ -249,8 +261,8 @@ function numberOf(value: unknown, what: string): number {
   throw malformed(what)
 }
 
-function countOf(value: unknown, what: string): number {
-  if (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= 0xffff_ffff) return value as number
+function countOf(value: unknown, what: string, most = 0xffff_ffff): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= most) return value as number
   throw malformed(what)
 }
 

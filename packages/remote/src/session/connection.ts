@@ -3,7 +3,8 @@
  *
  * Invariants:
  *  C1  At most one session at a time. `onLost` is called once for each that was welcome.
- *  C2  What the gateway refuses for good (token, rights, another node of the same id) is not tried again.
+ *  C2  After `close` nothing is opened, and what was being opened is closed.
+ *  C3  What the gateway refuses for good (token, rights, another node of the same id) is not tried again.
  */
 import type { Link, LinkClosed } from '../link/link.ts'
 import { decodeJson, encodeJson } from '../protocol/codec.ts'
@@ -32,6 +33,8 @@ const WELCOME_MS = 5_000
 /** Waits between attempts: doubled from the first to the longest, each by chance half to all of it. */
 const BACKOFF_FIRST_MS = 100
 const BACKOFF_MAX_MS = 5_000
+/** A session that lasted this long was no failure: the next wait is the first again. */
+const LASTED_MS = 5_000
 
 const FOR_GOOD: readonly string[] = [
   'UNAUTHENTICATED',
@@ -45,6 +48,10 @@ export class Connection {
   readonly #options: ConnectionOptions
   #session: Session | undefined
   #isWelcome = false
+  /** Not yet welcome. */
+  #opening: Session | undefined
+  #opened: Promise<void> | undefined
+  #welcomeAtMs = 0
   #ended: RemoteError | undefined
   #failures = 0
   #cancelRetry = (): void => {}
@@ -68,9 +75,17 @@ export class Connection {
     return this.#ended
   }
 
-  /** One attempt. @throws RemoteError `GATEWAY_UNREACHABLE`, or what the gateway refuses with */
-  async open(): Promise<void> {
-    if (this.#ended !== undefined) throw this.#ended
+  /** One attempt, unless there is a session. @throws RemoteError `GATEWAY_UNREACHABLE`, or what the gateway refuses with */
+  open(): Promise<void> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended)
+    if (this.#isWelcome) return Promise.resolve()
+    this.#opened ??= this.#openNow().finally(() => {
+      this.#opened = undefined
+    })
+    return this.#opened
+  }
+
+  async #openNow(): Promise<void> {
     const { address, time, bufferBytesMax } = this.#options
     const link = await this.#options.connect()
     if (this.#ended !== undefined) {
@@ -103,6 +118,7 @@ export class Connection {
             cancelWelcome()
             const welcome = parseWelcome(decodeJson(frame.body))
             isWelcome = true
+            this.#opening = undefined
             session.setPing(welcome.pingMs, welcome.silentMs)
             this.#welcome(session, welcome)
             resolve()
@@ -111,9 +127,13 @@ export class Connection {
         onClose: (closed) => {
           cancelWelcome()
           if (isWelcome) this.#lost(closed)
-          else reject(failed ?? unreachable(address, closed))
+          else {
+            this.#opening = undefined
+            reject(this.#ended ?? failed ?? unreachable(address, closed))
+          }
         },
       })
+      this.#opening = session
       session.start()
       session.send(FRAME.HELLO, 0, encodeJson(this.#options.hello()))
     })
@@ -128,13 +148,17 @@ export class Connection {
         this.#end(error)
         return
       }
-      this.#failures++
-      const { time, log } = this.#options
-      const most = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (this.#failures - 1))
-      const waitMs = most * (0.5 + time.random() / 2)
-      if (this.#failures === 1) log?.('warn', `${error.message} Trying again.`)
-      this.#cancelRetry = time.after(waitMs, () => this.keepOpening())
+      if (this.#ended !== undefined) return
+      if (this.#failures === 0) this.#options.log?.('warn', `${error.message} Trying again.`)
+      this.#openLater()
     })
+  }
+
+  #openLater(): void {
+    const { time } = this.#options
+    const most = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(this.#failures++, 16))
+    this.#cancelRetry()
+    this.#cancelRetry = time.after(most * (0.5 + time.random() / 2), () => this.keepOpening())
   }
 
   /** Resolves with an open session. @throws RemoteError when there is none within `withinMs` */
@@ -168,7 +192,7 @@ export class Connection {
 
   close(reason = 'closed'): void {
     if (this.#ended !== undefined) return
-    const session = this.#session
+    const session = this.#session ?? this.#opening
     this.#end(new RemoteError('CANCELLED', `the connection to ${this.#options.address} was ${reason} here.`))
     session?.close()
   }
@@ -176,9 +200,9 @@ export class Connection {
   #welcome(session: Session, welcome: Welcome): void {
     this.#session = session
     this.#isWelcome = true
-    this.#failures = 0
     this.#reason = undefined
-    if (this.#hasBeenOpen) this.reconnectedAtMs = this.#options.time.now()
+    this.#welcomeAtMs = this.#options.time.now()
+    if (this.#hasBeenOpen) this.reconnectedAtMs = this.#welcomeAtMs
     this.#hasBeenOpen = true
     this.#options.onWelcome(session, welcome)
     for (const { resolve } of this.#waiting.splice(0)) resolve(session)
@@ -203,7 +227,9 @@ export class Connection {
     if (why !== undefined && why.code === 'FENCED') this.#end(why)
     else {
       this.#options.log?.('warn', `${error.message} Connecting again.`)
-      this.keepOpening()
+      // Not at once: the gateway closed it for a reason that may stand, and all its peers come back together.
+      if (this.#options.time.now() - this.#welcomeAtMs >= LASTED_MS) this.#failures = 0
+      this.#openLater()
     }
   }
 

@@ -5,6 +5,7 @@
  *  I1  Items and bytes that wait here never exceed the window, but for one item larger than it.
  *  I2  Credit is granted for what the consumer took, in steps of half a window: a consumer that stops is a producer that stops.
  *  I3  Items come out before the error that ends the stream.
+ *  I4  A sender that sends more than was granted breaks the protocol: it is told so, and nothing of it is kept.
  */
 import { decode } from '../protocol/codec.ts'
 import { creditBody, FRAME, type Frame, hasMore } from '../protocol/frame.ts'
@@ -71,6 +72,9 @@ export class Inlet implements AsyncIterableIterator<unknown> {
   #next = 0
   #takenItems = 0
   #takenBytes = 0
+  /** What the sender may still send. */
+  #openItems: number
+  #openBytes: number
   #outcome: { readonly error: unknown } | 'end' | undefined
   #waiting: { resolve(result: IteratorResult<unknown>): void; reject(error: unknown): void }[] = []
   /** Items received. */
@@ -91,6 +95,8 @@ export class Inlet implements AsyncIterableIterator<unknown> {
     this.#window = window
     this.#assembler = new Assembler(payloadBytesMax)
     this.#onReturn = onReturn
+    this.#openItems = window.items
+    this.#openBytes = window.bytes
   }
 
   /** @throws RemoteError for a frame that does not belong here */
@@ -100,6 +106,7 @@ export class Inlet implements AsyncIterableIterator<unknown> {
       this.#finish('end')
       return
     }
+    this.#spend(frame)
     const whole = this.#assembler.add(frame)
     // A body in pieces would wait for ever for credit that only consumption gives.
     if (frame.type === FRAME.PART) this.#grant(0, frame.body.length)
@@ -159,7 +166,18 @@ export class Inlet implements AsyncIterableIterator<unknown> {
     return { done: false, value }
   }
 
+  /** I4. */
+  #spend({ count, body }: Frame): void {
+    const hadBytes = this.#openBytes > 0
+    this.#openItems -= count
+    this.#openBytes -= body.length
+    if (this.#openItems >= 0 && hadBytes) return
+    throw new RemoteError('PROTOCOL_ERROR', 'the sender of a stream sent more than was granted.')
+  }
+
   #grant(items: number, bytes: number): void {
+    this.#openItems += items
+    this.#openBytes += bytes
     this.#session.send(FRAME.CREDIT, this.#call, creditBody(bytes), this.#stream, items)
   }
 

@@ -24,18 +24,24 @@ export async function pump(
   time: Time,
   onError: (thrown: unknown) => void = (thrown) => outlet.error(toPlainError(thrown)),
 ): Promise<void> {
+  let hasFailed = false
+  const fail = (thrown: unknown): void => {
+    if (hasFailed || outlet.isClosed) return
+    hasFailed = true
+    onError(thrown)
+  }
+  outlet.onFailure = fail
   try {
     let until = time.now() + SLICE_MS
-    for (let n = 0; !outlet.isClosed; n++) {
+    for (let n = 0; !outlet.isClosed && !hasFailed; n++) {
       if (!outlet.isReady) {
         await outlet.ready()
         until = time.now() + SLICE_MS
-        if (outlet.isClosed) break
+        if (outlet.isClosed || hasFailed) break
       }
-      if (outlet.failure !== undefined) throw outlet.failure
       const step = iterator.next()
-      const result = step instanceof Promise ? await step : step
-      if (outlet.isClosed) break
+      const result = 'then' in step ? await step : step
+      if (outlet.isClosed || hasFailed) break
       if (result.done === true) {
         outlet.end()
         return
@@ -48,7 +54,7 @@ export async function pump(
       }
     }
   } catch (thrown) {
-    if (!outlet.isClosed) onError(thrown)
+    fail(thrown)
   }
   try {
     await iterator.return?.()

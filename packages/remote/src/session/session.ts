@@ -46,6 +46,12 @@ export class Session {
   #cancelWatch = (): void => {}
   #pingMs: number
   #silentMs: number
+  #isPaused = false
+  /** Bytes of messages, both ways, since the start. */
+  bytesReceived = 0
+  bytesSent = 0
+  /** The most that has waited for the peer. */
+  bufferedBytesMost = 0
   /** Another proof of life than the link's own traffic. */
   isAliveElsewhere: () => boolean = () => false
 
@@ -129,16 +135,21 @@ export class Session {
   }
 
   #sendMessage(): void {
-    this.#link.send(this.#writer.take())
-    if (this.#link.bufferedBytes <= this.#options.bufferBytesMax) return
-    const error = `it takes nothing: ${this.#link.bufferedBytes} bytes wait for it`
-    this.#link.close(CLOSE.slowConsumer, error)
-    this.#closed({ code: CLOSE.slowConsumer, reason: error })
+    const message = this.#writer.take()
+    this.bytesSent += message.length
+    this.#link.send(message)
+    const bufferedBytes = this.#link.bufferedBytes
+    if (bufferedBytes > this.bufferedBytesMost) this.bufferedBytesMost = bufferedBytes
+    if (bufferedBytes <= this.#options.bufferBytesMax) return
+    // What waits is let go at once: a word on why would wait behind it.
+    this.#link.destroy()
+    this.#closed({ code: CLOSE.slowConsumer, reason: `it takes nothing: ${bufferedBytes} bytes wait for it` })
   }
 
   #onMessage(message: Uint8Array): void {
     if (this.#isClosed) return
     this.#heardAt = this.#time.now()
+    this.bytesReceived += message.length
     try {
       for (const frame of parseFrames(message)) {
         if (frame.type === FRAME.PING) this.send(FRAME.PONG, 0)
@@ -154,19 +165,47 @@ export class Session {
     }
   }
 
+  get isPaused(): boolean {
+    return this.#isPaused
+  }
+
+  /** Takes nothing from the peer for a while; what it sends waits there. */
+  pause(): void {
+    if (this.#isPaused || this.#isClosed) return
+    this.#isPaused = true
+    this.#link.pause()
+  }
+
+  resume(): void {
+    if (!this.#isPaused || this.#isClosed) return
+    this.#isPaused = false
+    this.#heardAt = this.#time.now()
+    this.#link.resume()
+  }
+
+  /** Calls `fn` once at most `bytes` wait for the peer, or it is gone. */
+  whenBuffered(bytes: number, fn: () => void): void {
+    if (this.#isClosed || this.#link.bufferedBytes <= bytes) fn()
+    else this.#time.after(DRAIN_CHECK_MS, () => this.whenBuffered(bytes, fn))
+  }
+
   /** S3. */
   #watch(): void {
     const pingMs = this.#pingMs
-    const silentMs = this.#silentMs
-    this.#cancelWatch = this.#time.after(pingMs, () => {
-      const silence = this.#time.now() - this.#heardAt
-      if (silence >= silentMs && !this.isAliveElsewhere()) {
-        const reason = `it was silent for ${Math.round(silence)} ms`
+    const waitMs = Math.max(1, Math.min(pingMs, this.#heardAt + this.#silentMs - this.#time.now()))
+    const dueAt = this.#time.now() + waitMs
+    this.#cancelWatch = this.#time.after(waitMs, () => {
+      const now = this.#time.now()
+      // This process stood still, or we did not want to hear: what the peer said meanwhile lies unread.
+      if (this.#isPaused || now - dueAt > pingMs) this.#heardAt = Math.max(this.#heardAt, now - pingMs)
+      if (this.isAliveElsewhere()) this.#heardAt = Math.max(this.#heardAt, now - pingMs)
+      const silence = now - this.#heardAt
+      if (silence >= this.#silentMs) {
         this.#link.destroy()
-        this.#closed({ code: CLOSE.silent, reason })
+        this.#closed({ code: CLOSE.silent, reason: `it was silent for ${Math.round(silence)} ms` })
         return
       }
-      if (silence >= pingMs) this.send(FRAME.PING, 0)
+      if (silence >= pingMs - 1) this.send(FRAME.PING, 0)
       this.#watch()
     })
   }
@@ -179,10 +218,8 @@ export class Session {
   }
 
   /** Resolves once the link has taken what was sent, or is closed. */
-  async drained(): Promise<void> {
+  drained(): Promise<void> {
     this.#flush()
-    while (!this.#isClosed && this.#link.bufferedBytes > 0) {
-      await new Promise<void>((resolve) => this.#time.after(DRAIN_CHECK_MS, resolve))
-    }
+    return new Promise((resolve) => this.whenBuffered(0, resolve))
   }
 }
