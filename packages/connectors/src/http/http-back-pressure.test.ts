@@ -17,8 +17,8 @@ afterEach(async () => {
   run = undefined
 })
 
-/** A sink that takes 100 rows in the time in which senders could send 10,000. */
-function slowSink(seen: number[]): Sink<Row> {
+/** A sink that is slower than its senders by far. */
+function slowSink(seen: number[], rowsPerMs: number): Sink<Row> {
   return {
     kind: 'slow',
     guarantee: 'at-least-once',
@@ -26,7 +26,7 @@ function slowSink(seen: number[]): Sink<Row> {
     open: () => ({
       async write(batch) {
         for (let i = 0; i < batch.length; i++) seen.push(batch.row(i).n)
-        await new Promise((resolve) => setTimeout(resolve, batch.length / 10))
+        await new Promise((resolve) => setTimeout(resolve, batch.length / rowsPerMs))
       },
       close() {},
     }),
@@ -101,25 +101,25 @@ describe('a sink 100 times slower than its senders', () => {
     const seen: number[] = []
     const flow = dataflow('slow-websocket')
     flow
-      .source('in', webSocketIngest<Row>({ port: 0, bufferRecords: 1000, ackId: (r) => r.n }), { time: 'processing' })
-      .sink('out', slowSink(seen))
+      .source('in', webSocketIngest<Row>({ port: 0, bufferRecords: 200, ackId: (r) => r.n }), { time: 'processing' })
+      .sink('out', slowSink(seen, 1))
     run = live(flow, { batchRows: 100 })
     const url = await run.url('in')
     const clients = await Promise.all([client(url), client(url), client(url)])
     let backlog = 0
-    const long = 'x'.repeat(5000)
-    for (const [k, { send }] of clients.entries()) for (let i = 0; i < 4000; i++) send({ n: k * 4000 + i, text: long })
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    const long = 'x'.repeat(15_000)
+    for (const [k, { send }] of clients.entries()) for (let i = 0; i < 1500; i++) send({ n: k * 1500 + i, text: long })
+    await new Promise((resolve) => setTimeout(resolve, 1000))
     for (const { socket } of clients) backlog += socket.bufferedAmount
-    // 60 MB were sent. What is not in the flow's buffers or the kernel's still lies with the senders.
+    // 67 MB were sent, and a second is enough to read them. What is not in the flow's buffers or the kernel's still lies with the senders.
     expect(backlog).toBeGreaterThan(20_000_000)
     const acked = (one: { messages: unknown[] }): number[] => one.messages.flatMap((m) => (m as { ack: number[] }).ack)
-    await Promise.all(clients.map((one) => one.until(() => acked(one).length === 4000)))
-    expect(seen.length).toBe(12_000)
+    await Promise.all(clients.map((one) => one.until(() => acked(one).length === 1500)))
+    expect(seen.length).toBe(4500)
     for (const [k, one] of clients.entries()) {
-      const own = Array.from({ length: 4000 }, (_, i) => k * 4000 + i)
+      const own = Array.from({ length: 1500 }, (_, i) => k * 1500 + i)
       expect(acked(one)).toEqual(own)
-      expect(seen.filter((n) => Math.floor(n / 4000) === k)).toEqual(own)
+      expect(seen.filter((n) => Math.floor(n / 1500) === k)).toEqual(own)
     }
   }, 60_000)
 })

@@ -112,7 +112,8 @@ describe('one that misbehaves', () => {
   test('asks for answers without end and does not read them', async () => {
     const socket = await upgraded()
     socket.pause()
-    const pings = Buffer.concat(Array.from({ length: 1000 }, () => frame(0x89, Buffer.alloc(100))))
+    const ping = Buffer.concat([Buffer.from([0x89, 0x80 | 100]), Buffer.alloc(4 + 100)])
+    const pings = Buffer.concat(Array.from({ length: 1000 }, () => ping))
     let isGone = false
     void socket.gone.then(() => {
       isGone = true
