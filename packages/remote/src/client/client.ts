@@ -7,6 +7,8 @@
  */
 import type { Duration } from 'millrace/connector'
 import { durationMs } from 'millrace/connector'
+import type { Contract } from '../contract/contract.ts'
+import { validate } from '../contract/schema.ts'
 import type { NodeStatus } from '../gateway/gateway-core.ts'
 import type { Link } from '../link/link.ts'
 import type { Frame } from '../protocol/frame.ts'
@@ -18,7 +20,8 @@ import type { Session } from '../session/session.ts'
 import { realTime, type Time } from '../time.ts'
 import { ClientCall } from './client-call.ts'
 import { RemoteStreamReader } from './remote-stream.ts'
-import type { Calls, Functions, RemoteStream, Streams } from './types.ts'
+import { splitStepContext } from './step-context.ts'
+import type { Calls, Functions, FunctionsOf, RemoteStream, Streams } from './types.ts'
 
 export interface CallOptions {
   /** The call fails with DEADLINE_EXCEEDED when it takes longer, in all: at client, gateway and node. Default: none. */
@@ -28,6 +31,8 @@ export interface CallOptions {
   readonly where?: Tags
   /** The node that must take it. */
   readonly node?: string
+  /** Name of the call, which its function sees as `context.id`: give the same when calling again. Default: a new one. */
+  readonly id?: string
   /** Calls of one key go to one node, while the nodes stay the same. */
   readonly key?: string
   /** Instead of the function's own policy. */
@@ -47,15 +52,17 @@ export interface ClientOptions extends CallOptions {
   /** How long a call waits for a gateway that is away. Default '10s'. */
   readonly reconnectWithin?: Duration
   readonly log?: (level: 'info' | 'warn' | 'error', message: string) => void
+  /** Arguments are held against it before they are sent, as they are on the node. */
+  readonly contract?: Contract
   /** For tests and simulations. */
   readonly time?: Time
 }
 
 export interface Client<F extends Functions = Functions> {
   /** One value per call; a stream comes as a list. */
-  readonly call: Calls<F>
+  readonly call: Calls<FunctionsOf<F>>
   /** Items as they come; a plain function gives one. */
-  readonly stream: Streams<F>
+  readonly stream: Streams<FunctionsOf<F>>
   /** The same client with other options: `client.with({ deadline: '1s' }).call.add(1, 2)`. */
   with(options: CallOptions): Client<F>
   nodes(): Promise<readonly NodeStatus[]>
@@ -87,12 +94,14 @@ class ClientCore {
   readonly #connection: Connection
   readonly #calls = new Map<number, ClientCall>()
   readonly #reconnectWithinMs: number
+  readonly #contract: Contract | undefined
   #nextCall = 0
   #payloadBytesMax = 0
 
   constructor(address: string, connect: () => Promise<Link>, options: ClientOptions) {
     this.time = options.time ?? realTime
     this.#reconnectWithinMs = durationMs(options.reconnectWithin ?? '10s', 'reconnectWithin')
+    this.#contract = options.contract
     const { token, log } = options
     this.#connection = new Connection({
       address,
@@ -114,11 +123,14 @@ class ClientCore {
   }
 
   face<F extends Functions>(defaults: CallOptions): Client<F> {
-    const call = proxy((fn, args) => this.call(fn, args, defaults))
+    const call = proxy((fn, given) => {
+      const { args, options } = splitStepContext(given, defaults)
+      return this.call(fn, args, options)
+    })
     const stream = proxy((fn, args) => this.stream(fn, args, defaults))
     return {
-      call: call as Calls<F>,
-      stream: stream as Streams<F>,
+      call: call as Calls<FunctionsOf<F>>,
+      stream: stream as Streams<FunctionsOf<F>>,
       with: (options) => this.face<F>({ ...defaults, ...options }),
       nodes: () => this.call('$nodes', [], {}) as Promise<readonly NodeStatus[]>,
       functions: () => this.call('$functions', [], {}) as ReturnType<Client['functions']>,
@@ -128,6 +140,7 @@ class ClientCore {
 
   async call(fn: string, args: readonly unknown[], options: CallOptions): Promise<unknown> {
     const deadlineAtMs = this.#deadlineOf(options)
+    if (this.#contract !== undefined) await this.#check(fn, args)
     for (let attempt = 1; ; attempt++) {
       const session = this.#connection.session ?? (await this.#session(deadlineAtMs, options.signal))
       const opened = this.open(session, fn, args, 'call', options, deadlineAtMs)
@@ -146,6 +159,7 @@ class ClientCore {
     return new RemoteStreamReader({
       isResumable: options.resumable === true,
       open: async (resume) => {
+        if (this.#contract !== undefined) await this.#check(fn, args)
         const session = this.#connection.session ?? (await this.#session(deadlineAtMs, options.signal))
         return this.open(session, fn, args, 'stream', options, deadlineAtMs, resume)
       },
@@ -164,7 +178,7 @@ class ClientCore {
     deadlineAtMs: number | undefined,
     resume?: { readonly id: string; readonly after: number },
   ): ClientCall {
-    const { where, node, key, policy, idempotent, trace, signal, window } = options
+    const { where, node, id, key, policy, idempotent, trace, signal, window } = options
     const number = this.#newCall()
     const call = new ClientCall({
       session,
@@ -177,6 +191,7 @@ class ClientCore {
         credit: { ...WINDOW, ...window },
         ...(where === undefined ? {} : { where }),
         ...(node === undefined ? {} : { node }),
+        ...(id === undefined ? {} : { id }),
         ...(key === undefined ? {} : { key }),
         ...(policy === undefined ? {} : { policy }),
         ...(idempotent === true ? { idempotent } : {}),
@@ -191,6 +206,12 @@ class ClientCore {
     this.#calls.set(number, call)
     call.start()
     return call
+  }
+
+  /** What the schemas make of the arguments is the node's; they are sent as they are. */
+  async #check(fn: string, args: readonly unknown[]): Promise<void> {
+    const { input } = this.#contract?.functions.get(fn) ?? {}
+    if (input !== undefined) await validate(input, args, 'the arguments', fn)
   }
 
   async close(): Promise<void> {

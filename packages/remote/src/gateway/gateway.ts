@@ -35,7 +35,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
   const server = tls === undefined ? createHttpServer(answerPlain) : createHttpsServer(tls, answerPlain)
   await listen(server, host, port)
   const address = server.address() as AddressInfo
-  const acceptor = acceptWebSockets(server, (link) => core.accept(link))
+  const acceptor = acceptWebSockets(server, (link) => core.accept(link), options.origins)
   // Loaded by those who use it.
   const cluster =
     options.nats === undefined ? undefined : await (await import('./mesh.ts')).joinNats(core, options.nats, options)

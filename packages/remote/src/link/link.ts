@@ -34,6 +34,9 @@ export interface LinkClosed {
   readonly reason: string
 }
 
+/** Of WebSocket; both ends must name it: something else that speaks WebSocket on this port is not taken for a peer. */
+export const SUBPROTOCOL = 'millrace.remote.1'
+
 /** Why a link was closed: codes of WebSocket's private range. */
 export const CLOSE = {
   normal: 1000,

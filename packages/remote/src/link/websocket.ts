@@ -5,13 +5,10 @@ import type { SecureContextOptions } from 'node:tls'
 import { type RawData, WebSocket, WebSocketServer } from 'ws'
 import { FRAME_BYTES_MAX } from '../protocol/frame.ts'
 import { RemoteError } from '../remote-error.ts'
-import type { Link, LinkEvents } from './link.ts'
+import { type Link, type LinkEvents, SUBPROTOCOL } from './link.ts'
 
 /** Frames of one message; a longer one closes the link before it is read. */
 export const MESSAGE_BYTES_MAX = 2 * FRAME_BYTES_MAX
-
-/** Both ends must name it: something else that speaks WebSocket on this port is not taken for a peer. */
-export const SUBPROTOCOL = 'millrace.remote.1'
 
 const CONNECT_MS = 5_000
 
@@ -129,8 +126,15 @@ export interface WebSocketAccept {
   close(): void
 }
 
-/** Takes links on an HTTP server that listens already, at any path. */
-export function acceptWebSockets(server: HttpServer, onLink: (link: Link) => void): WebSocketAccept {
+/**
+ * Takes links on an HTTP server that listens already, at any path. A browser says which page connects: it is refused with
+ * 403 unless `origins` has it.
+ */
+export function acceptWebSockets(
+  server: HttpServer,
+  onLink: (link: Link) => void,
+  origins: readonly string[] = [],
+): WebSocketAccept {
   const acceptor = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
@@ -142,6 +146,11 @@ export function acceptWebSockets(server: HttpServer, onLink: (link: Link) => voi
     const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? []
     if (!offered.includes(SUBPROTOCOL)) {
       socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+      return
+    }
+    const { origin } = request.headers
+    if (origin !== undefined && !origins.includes('*') && !origins.includes(origin)) {
+      socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
       return
     }
     acceptor.handleUpgrade(request, socket, head, (accepted) => {

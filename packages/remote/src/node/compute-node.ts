@@ -7,11 +7,14 @@
  *  N3  When a call ends for whatever reason its signal is aborted and its generator's `finally` has run or runs next.
  */
 import { messageOf, UsageError } from 'millrace/connector'
+import type { Contract, ContractSpec, ImplementationOf } from '../contract/contract.ts'
+import type { SchemaOf } from '../contract/schema.ts'
 import type { Link } from '../link/link.ts'
 import { encodeJson } from '../protocol/codec.ts'
 import { FRAME, type Frame } from '../protocol/frame.ts'
 import {
   checkName,
+  type FunctionKind,
   type Offer,
   type OfferedFunction,
   type Policy,
@@ -22,9 +25,9 @@ import { splitOpen } from '../protocol/open-body.ts'
 import { RemoteError, toPlainError } from '../remote-error.ts'
 import { Connection } from '../session/connection.ts'
 import { realTime, type Time } from '../time.ts'
+import type { CallContext } from './context.ts'
 import { kindOf } from './kind.ts'
 import { NodeCall } from './node-call.ts'
-import type { SchemaOf } from './validation.ts'
 
 export interface NodeOptions {
   /** Unique among the nodes of a gateway: a later node of the same id takes its place. */
@@ -48,6 +51,8 @@ export interface NodeOptions {
 export interface FunctionOptions {
   readonly description?: string
   readonly version?: string
+  /** For lists. Default: 'stream' for generators; a function that returns a stream otherwise says so here. */
+  readonly kind?: FunctionKind
   /** Calls that run at once. Default 256. */
   readonly concurrency?: number
   /** Calls that wait beyond them; more are refused with RESOURCE_EXHAUSTED. Default 1,024. */
@@ -62,6 +67,9 @@ export interface FunctionOptions {
   readonly inputJson?: Readonly<Record<string, unknown>>
   readonly outputJson?: Readonly<Record<string, unknown>>
 }
+
+/** For every function of a contract. */
+export type ImplementOptions = Pick<FunctionOptions, 'version' | 'concurrency' | 'queueMax' | 'policy'>
 
 // biome-ignore lint/suspicious/noExplicitAny: the constraint of any function; no value has this type
 export type NodeFunction = (...args: any[]) => unknown
@@ -131,6 +139,9 @@ export class ComputeNode {
    * Functions that declare one parameter more than they are given get the `CallContext` as the last.
    * @throws UsageError `REMOTE_FUNCTION` for a name that is taken or no name, an option out of its range
    */
+  register<A>(name: string, fn: (a: A, context: CallContext) => unknown, options?: FunctionOptions): this
+  register<A, B>(name: string, fn: (a: A, b: B, context: CallContext) => unknown, options?: FunctionOptions): this
+  register(name: string, fn: NodeFunction, options?: FunctionOptions): this
   register(name: string, fn: NodeFunction, options: FunctionOptions = {}): this {
     if (typeof fn !== 'function')
       throw new UsageError('REMOTE_FUNCTION', `"${name}" is ${typeof fn}; it must be a function.`)
@@ -149,6 +160,31 @@ export class ComputeNode {
   registerAll(functions: Readonly<Record<string, unknown>>, options: FunctionOptions = {}): this {
     for (const [name, fn] of Object.entries(functions)) {
       if (typeof fn === 'function') this.register(name, fn as NodeFunction, options)
+    }
+    return this
+  }
+
+  /**
+   * Offers the functions of a contract. Arguments and results are held against it, always.
+   * @throws UsageError `REMOTE_FUNCTION` when a function of the contract is missing, or a name is taken
+   */
+  implement<S extends ContractSpec>(
+    contract: Contract<S>,
+    implementation: ImplementationOf<S>,
+    options: ImplementOptions = {},
+  ): this {
+    for (const { name, kind, description, input, output, inputJson, outputJson } of contract.functions.values()) {
+      const fn = implementation[name] as NodeFunction | undefined
+      if (typeof fn !== 'function')
+        throw new UsageError('REMOTE_FUNCTION', `the contract has a function "${name}"; the implementation has none.`)
+      this.register(name, fn.bind(implementation), {
+        ...options,
+        ...{ kind, input },
+        ...(description === undefined ? {} : { description }),
+        ...(output === undefined ? {} : { output }),
+        ...(inputJson === undefined ? {} : { inputJson }),
+        ...(outputJson === undefined ? {} : { outputJson }),
+      })
     }
     return this
   }
@@ -199,7 +235,7 @@ export class ComputeNode {
       functions: [...this.#functions.values()].map(
         ({ name, fn, options, concurrency }): OfferedFunction => ({
           name,
-          kind: kindOf(fn),
+          kind: options.kind ?? kindOf(fn),
           concurrency,
           ...(options.description === undefined ? {} : { description: options.description }),
           ...(options.version === undefined ? {} : { version: options.version }),

@@ -1,5 +1,6 @@
 /** One call on a node: arguments come in, the function runs, its value or items go out. */
 
+import { validate } from '../contract/schema.ts'
 import { decode, decodeJson } from '../protocol/codec.ts'
 import { creditBody, creditBytesOf, FRAME, type Frame } from '../protocol/frame.ts'
 import type { OpenHeader } from '../protocol/messages.ts'
@@ -12,7 +13,6 @@ import type { Time } from '../time.ts'
 import type { Registered } from './compute-node.ts'
 import { type CallContext, runInContext } from './context.ts'
 import { iteratorOf } from './kind.ts'
-import { validate } from './validation.ts'
 
 export interface NodeCallOptions {
   readonly session: Session
@@ -215,7 +215,7 @@ export class NodeCall {
       signal: this.#abort.signal,
       node,
       function: header.fn,
-      id: `${session.peer}#${call}`,
+      id: header.id ?? `${session.peer}#${call}`,
       trace: header.trace,
       remainingMs: () =>
         deadlineAtMs === undefined ? undefined : Math.max(0, deadlineAtMs - this.#options.time.now()),
