@@ -86,7 +86,13 @@ test('q7: a bid on the boundary comes out for both windows when it has the highe
   ]
   for (const bids of cases) {
     const rows = await rowsOf<HighBid>(bids, highestBids)
-    const seen = rows.map(({ auction, bidder, price, dateTime }) => ({ auction, bidder, price, dateTime }))
+    const seen = rows.map(({ auction, bidder, price, dateTime, extra }) => ({
+      auction,
+      bidder,
+      price,
+      dateTime,
+      extra,
+    }))
     expect(sorted(seen)).toEqual(sorted(highest(bids)))
   }
 })

@@ -135,14 +135,12 @@ function passed({ auction, bidder, price, dateTime, extra }: Bid): object {
 }
 
 /** q7: each window with the bids of [start, end], the end included. */
-export function highest(
-  bids: readonly Pick<Bid, 'auction' | 'bidder' | 'price' | 'dateTime'>[],
-): Pick<Bid, 'auction' | 'bidder' | 'price' | 'dateTime'>[] {
+export function highest(bids: readonly Bid[]): object[] {
   return windows(bids, 10_000, 10_000).flatMap(({ start, end, rows }) => {
     const most = Math.max(...rows.map(({ price }) => price))
     return bids
       .filter(({ price, dateTime }) => price === most && dateTime >= start && dateTime <= end)
-      .map(({ auction, bidder, price, dateTime }) => ({ auction, bidder, price, dateTime }))
+      .map((bid) => passed(bid))
   })
 }
 

@@ -11,7 +11,7 @@ import { results } from './results.ts'
 import { bids } from './source.ts'
 import { workload } from './workload.ts'
 
-export type HighBid = Pick<Bid, 'auction' | 'bidder' | 'price' | 'dateTime'>
+export type HighBid = Pick<Bid, 'auction' | 'bidder' | 'price' | 'dateTime' | 'extra'>
 
 export function highestBids(bids: Stream<HighBid>): Stream<HighBid> {
   const guests = bids.filter((bid) => bid.dateTime % 10_000 === 0).withTime((bid) => bid.dateTime - 1)
@@ -44,7 +44,7 @@ const highest = aggregate({
 
 export const q7 = dataflow('nexmark-q7')
 
-const source = bids({ ...workload, fields: ['auction', 'bidder', 'price', 'dateTime'] })
+const source = bids({ ...workload, fields: ['auction', 'bidder', 'price', 'dateTime', 'extra'] })
 
 q7.source('bids', source, { time: (bid) => bid.dateTime, disorder: '4s' })
   .apply(highestBids)

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { finalTable } from './final-table.ts'
 import { type Query, tables } from './golden.ts'
 import { type Events, eventsOf, oracles } from './oracle.ts'
 
@@ -54,35 +55,6 @@ async function run(
   return 'ended'
 }
 
-/** The final table: the changes added up, or the last row of each key. */
-function finalTable(query: Query, folder: string): string[] {
-  const file = join(folder, 'rows', `${query}.jsonl`)
-  const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean) : []
-  const table = tables[query]
-  if (table.type === 'cells' && table.keys > 0) {
-    const cells = Object.values(table.cells).slice(0, table.keys) as ((row: never) => number)[]
-    const rows = new Map(
-      lines.map((line) => [cells.map((cell) => cell(JSON.parse(line.slice(1)) as never)).join(), line]),
-    )
-    return comparable(
-      query,
-      [...rows.values()].map((line) => JSON.parse(line.slice(1)) as object),
-    )
-  }
-  const counts = new Map<string, number>()
-  for (const line of lines) {
-    const row = line.slice(1)
-    const count = (counts.get(row) ?? 0) + (line[0] === '-' ? -1 : 1)
-    if (count === 0) counts.delete(row)
-    else counts.set(row, count)
-  }
-  const rows = [...counts].flatMap(([row, count]) => {
-    expect(count).toBeGreaterThan(0)
-    return Array.from({ length: count }, () => JSON.parse(row) as object)
-  })
-  return comparable(query, rows)
-}
-
 interface Ranked {
   readonly rank: number
   readonly row: { readonly auction: number; readonly price: number }
@@ -99,7 +71,7 @@ const sorted = (rows: readonly object[]): string[] => {
 
 function expectAll(events: Events, folder: string, names = queries): void {
   for (const query of names) {
-    const rows = finalTable(query, folder)
+    const rows = comparable(query, finalTable(query, join(folder, 'rows')))
     const byDefinition = sorted(oracles[query](events))
     expect({ query, rows: rows.length }).toEqual({ query, rows: byDefinition.length })
     expect(rows.filter((row, i) => row !== byDefinition[i]).slice(0, 3)).toEqual([])
@@ -130,7 +102,7 @@ test(
   TIMEOUT,
   async () => {
     const folder = newFolder()
-    const rowsOf = () => finalTable('q0', folder).length
+    const rowsOf = () => finalTable('q0', join(folder, 'rows')).length
     await run('all', slow, folder, ['--workers', '2', '--stop-at', String(slow.events / 2)])
     const before = rowsOf()
     await run('all', slow, folder, ['--inline'])
