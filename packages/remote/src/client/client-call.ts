@@ -1,6 +1,6 @@
 /** One call of a client on one link: its arguments go out, its value or items come in. */
 
-import { decode, decodeJson, encode } from '../protocol/codec.ts'
+import { decode, decodeJson, encode, encodeJson } from '../protocol/codec.ts'
 import { ARGS_CREDIT_BYTES, creditBody, creditBytesOf, FRAME, type Frame } from '../protocol/frame.ts'
 import type { OpenHeader } from '../protocol/messages.ts'
 import { openBody } from '../protocol/open-body.ts'
@@ -22,6 +22,9 @@ export interface ClientCallOptions {
   readonly payloadBytesMax: number
   onEnd(): void
 }
+
+/** After these the node may still have the stream. */
+const LOSSES: readonly string[] = ['CONNECTION_LOST', 'NODE_LOST', 'STREAM_LOST']
 
 export class ClientCall {
   /** The value of a 'call'. */
@@ -113,17 +116,16 @@ export class ClientCall {
       case FRAME.CREDIT:
         this.#outlets[frame.stream]?.grant(frame.count, creditBytesOf(frame))
         return
-      case FRAME.ERROR:
-        this.fail(fromPlainError(decodeJson(frame.body)))
-        return
       case FRAME.END:
-        if (frame.stream !== 0) return
         this.items.add(frame)
-        this.#end()
+        this.#end(true)
         return
     }
     try {
-      if (header.mode === 'stream') this.items.add(frame)
+      if (frame.type === FRAME.ERROR) {
+        const error = fromPlainError(decodeJson(frame.body))
+        this.fail(error, !LOSSES.includes(error.code))
+      } else if (header.mode === 'stream') this.items.add(frame)
       else {
         if (frame.type === FRAME.PART) session.send(FRAME.CREDIT, call, creditBody(frame.body.length))
         const whole = this.#assembler.add(frame)
@@ -136,19 +138,22 @@ export class ClientCall {
     }
   }
 
-  /** The call has failed; the node need not be told. */
-  fail(error: unknown): void {
+  /** The call has failed; the node need not be told, but for a stream that it would keep. */
+  fail(error: unknown, isReleased = false): void {
     if (this.#isEnded) return
     this.items.fail(error)
     this.#reject(error)
-    this.#end()
+    this.#end(isReleased)
   }
 
   /** Ends the call here and at the node. */
   cancel(error: unknown): void {
     if (this.#isEnded) return
     this.#options.session.send(FRAME.CANCEL, this.#options.call)
-    this.fail(error ?? new RemoteError('CANCELLED', `the call of "${this.#options.header.fn}" was cancelled here.`))
+    this.fail(
+      error ?? new RemoteError('CANCELLED', `the call of "${this.#options.header.fn}" was cancelled here.`),
+      true,
+    )
   }
 
   #onDeadline(): void {
@@ -156,8 +161,11 @@ export class ClientCall {
     this.cancel(new RemoteError('DEADLINE_EXCEEDED', `"${fn}" did not end before its deadline.`, { function: fn }))
   }
 
-  #end(): void {
+  /** `isReleased`: nobody will resume its stream. */
+  #end(isReleased = false): void {
     this.#isEnded = true
+    const { session, header } = this.#options
+    if (isReleased && header.resume !== undefined) session.send(FRAME.RELEASE, 0, encodeJson({ id: header.resume.id }))
     this.#cancelDeadline()
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     for (const outlet of this.#outlets) outlet.close()

@@ -6,6 +6,13 @@ import type { Outlet } from './outlet.ts'
 /** A synchronous producer lets the event loop go on after this long, so that links are served and pings answered. */
 const SLICE_MS = 5
 
+/** Is this argument a stream? */
+export function isStream(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (typeof (value as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] === 'function') return true
+  return typeof ReadableStream !== 'undefined' && value instanceof ReadableStream
+}
+
 /** The iterator of an argument that is a stream: an async iterable, an async generator, a ReadableStream. */
 export function asyncIteratorOf(value: unknown): AsyncIterator<unknown> | undefined {
   if (typeof value !== 'object' || value === null) return undefined
