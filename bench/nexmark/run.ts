@@ -1,5 +1,5 @@
 /**
- * Runs queries, each once, in this process, and says what it took and what came out:
+ * Runs queries, each once, in this process, and says what each took and what came out:
  *
  *   npm run -s nexmark -- --query q7 --events 200000 --seeds 42/3/7 --json
  *
@@ -63,7 +63,7 @@ async function runQuery(query: FlowName, given: Arguments, folder: string): Prom
   return {
     query,
     events,
-    seconds: wallMs / 1000,
+    seconds: Number((wallMs / 1000).toFixed(6)),
     eventsPerSecond: Math.round((events * 1000) / wallMs),
     cpuMicrosPerEvent: Number(((cpuMs * 1000) / events).toFixed(3)),
     checks: hasChecks ? checksOf(query, linesOf(resultsFile(results, query))) : [],
@@ -79,6 +79,8 @@ async function runFlow(flow: Dataflow, given: Arguments, state: string): Promise
     workers,
     execution: inline ? 'inline' : 'threads',
     commitEvery: commit,
+    // A scan writes nothing.
+    guarantee: flow.name === 'nexmark-scan' ? 'at-least-once' : 'exactly-once',
     ...(stopAt === undefined ? {} : { until: Object.fromEntries(sources.map(({ name }) => [name, { '*': stopAt }])) }),
     onEvent: (event) => {
       if (event.type === 'commit') commits++
