@@ -6,6 +6,13 @@ import type { Outlet } from './outlet.ts'
 /** A synchronous producer lets the event loop go on after this long, so that links are served and pings answered. */
 const SLICE_MS = 5
 
+/**
+ * Reading the clock costs more than most items: it is read after so many, fewer where items take long, so that a slice is
+ * not much longer than SLICE_MS and one item.
+ */
+const ITEMS_PER_LOOK_MAX = 64
+const LOOK_MS = 1
+
 /** Is this argument a stream? */
 export function isStream(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
@@ -39,11 +46,15 @@ export async function pump(
   }
   outlet.onFailure = fail
   try {
-    let until = time.now() + SLICE_MS
-    for (let n = 0; !outlet.isClosed && !hasFailed; n++) {
+    let lookedAtMs = time.now()
+    let until = lookedAtMs + SLICE_MS
+    let itemsPerLook = 1
+    let items = 0
+    while (!outlet.isClosed && !hasFailed) {
       if (!outlet.isReady) {
         await outlet.ready()
-        until = time.now() + SLICE_MS
+        lookedAtMs = time.now()
+        until = lookedAtMs + SLICE_MS
         if (outlet.isClosed || hasFailed) break
       }
       const step = iterator.next()
@@ -54,11 +65,15 @@ export async function pump(
         return
       }
       outlet.offer(result.value)
-      // Looked at now and then: reading the clock costs more than most items.
-      if ((n & 63) === 63 && time.now() >= until) {
-        await new Promise<void>((resolve) => time.soon(resolve))
-        until = time.now() + SLICE_MS
-      }
+      if (++items < itemsPerLook) continue
+      items = 0
+      const now = time.now()
+      itemsPerLook = now - lookedAtMs < LOOK_MS ? Math.min(itemsPerLook * 2, ITEMS_PER_LOOK_MAX) : 1
+      lookedAtMs = now
+      if (now < until) continue
+      await new Promise<void>((resolve) => time.soon(resolve))
+      lookedAtMs = time.now()
+      until = lookedAtMs + SLICE_MS
     }
   } catch (thrown) {
     fail(thrown)
