@@ -64,6 +64,18 @@ export const jobs = {
     counts: logCounts,
     unitLimitMs: 20 * 60_000,
   },
+  'remote-faults': {
+    what: 'remote nodes: 1,000 faults of connections and processes on virtual time, about nine a seed, 10 seeds a unit',
+    units: 12,
+    seedsPerUnit: 10,
+    args: (seed) => [
+      '--conditions=millrace-source',
+      'packages/remote/test/remote-faults.ts',
+      ...['--from', `${seed}`, '--seeds', '10'],
+    ],
+    counts: jsonCounts,
+    unitLimitMs: 10 * 60_000,
+  },
 }
 
 const SIM_LINE =
@@ -109,4 +121,10 @@ function fusionCounts(stdout) {
     ...{ frames, framesDropped, answered, unseen, pointsPerSecond, commits },
     ...{ p50Ms, p99Ms, maxMs, p99MsFirstMinute, p99MsLastMinute, memoryMiBAtStart, memoryMiBAtEnd },
   }
+}
+
+/** @param {string} stdout of a program whose last line is JSON with its counts */
+function jsonCounts(stdout) {
+  const line = stdout.trim().split('\n').at(-1) ?? ''
+  return line.startsWith('{') ? JSON.parse(line) : null
 }

@@ -24,6 +24,7 @@ export {
 } from './operator-host.ts'
 export type { Fault, FaultPlan } from './sim-faults.ts'
 export { type SeededRandom, seededRandom } from './sim-random.ts'
+export { type RunEnd, type SimProcess, SimScheduler } from './sim-scheduler.ts'
 export {
   type SimDecorators,
   type SimFlow,

@@ -17,6 +17,7 @@ import { iteratorOf } from './kind.ts'
 export interface NodeCallOptions {
   readonly session: Session
   readonly time: Time
+  /** Number of the call on the session. */
   readonly call: number
   readonly node: string
   readonly header: OpenHeader
@@ -27,8 +28,8 @@ export interface NodeCallOptions {
   onReady(call: NodeCall): void
   /** It runs no more; `ranMs` is undefined for a call that never ran. */
   onRan(call: NodeCall, ranMs: number | undefined): void
-  /** Everything it had to say is sent. */
-  onEnd(): void
+  /** Everything it had to say is sent, or there is nobody to hear it. */
+  onEnd(call: NodeCall): void
 }
 
 /** Window of each stream among the arguments. */
@@ -51,40 +52,100 @@ export class NodeCall {
   #iterator: AsyncIterator<unknown> | Iterator<unknown> | undefined
   #startedAtMs: number | undefined
   #isEnded = false
+  /** Nobody will ask for what it has not said. */
+  #isAbandoned = false
+  #isWhole = false
+  /** It said that it begins, and waits until the gateway knows. */
+  #awaitsGateway = false
+  #session: Session
+  #call: number
   #cancelDeadline = (): void => {}
 
   constructor(options: NodeCallOptions) {
     this.#options = options
     const { session, call, header, payloadBytesMax, time } = options
+    this.#session = session
+    this.#call = call
     this.#assembler = new Assembler(payloadBytesMax)
     this.#outlet = new Outlet(session, call, 0, header.credit, payloadBytesMax)
+    if (this.mayBeResumed) this.#outlet.keep()
+    // What the caller says of an empty or broken stream may come before the last piece of the arguments.
+    for (const [i] of (header.streams ?? []).entries()) {
+      this.#inputs.push(new Inlet(session, call, i + 1, INPUT_CREDIT, payloadBytesMax, () => {}))
+    }
     if (header.deadlineMs !== undefined) {
       this.#deadlineAtMs = time.now() + header.deadlineMs
       this.#cancelDeadline = time.after(header.deadlineMs, () => this.fail(this.#late()))
     }
   }
 
+  /** Number of the call on its present session. */
+  get number(): number {
+    return this.#call
+  }
+
+  /** Is its stream kept for a consumer that comes back? */
+  get mayBeResumed(): boolean {
+    const { header } = this.#options
+    return header.resume !== undefined && header.mode === 'stream' && (header.streams ?? []).length === 0
+  }
+
+  get header(): OpenHeader {
+    return this.#options.header
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded
+  }
+
+  /** The consumer of its stream has gone and may come back. False: there is nothing to keep. */
+  hold(): boolean {
+    if (!this.mayBeResumed || this.#isAbandoned || !this.#isWhole) return false
+    this.#outlet.detach()
+    if (this.#awaitsGateway) this.#begin()
+    return true
+  }
+
+  /** The link broke: what has not begun may run on another node, so it must not run here. */
+  holdAfterLoss(): boolean {
+    return this.#startedAtMs !== undefined && !this.#awaitsGateway && this.hold()
+  }
+
+  /**
+   * The consumer is back, and has `after` items.
+   * @throws RemoteError `STREAM_LOST`
+   */
+  resume(session: Session, call: number, { resume, credit }: OpenHeader): void {
+    this.#session = session
+    this.#call = call
+    if (this.#startedAtMs !== undefined) session.send(FRAME.STARTED, call)
+    else session.send(FRAME.QUEUED, call)
+    this.#outlet.attach(session, call, resume?.after ?? 0, credit)
+    if (this.#isEnded) this.#outlet.whenSent(() => this.#options.onEnd(this))
+  }
+
   /** The first piece of the arguments. */
   open(frame: Frame, args: Uint8Array): void {
-    this.#take({ ...frame, body: args })
+    this.onFrame({ ...frame, body: args })
   }
 
   onFrame(frame: Frame): void {
     const { stream } = frame
-    switch (frame.type) {
-      case FRAME.CANCEL:
-        this.abandon(new RemoteError('CANCELLED', 'the caller wants no more.'))
-        return
-      case FRAME.CREDIT:
-        if (stream === 0) this.#outlet.grant(frame.count, creditBytesOf(frame))
-        return
-      case FRAME.ERROR:
-        this.#inputs[stream - 1]?.fail(fromPlainError(decodeJson(frame.body)))
-        return
-    }
-    if (this.#isEnded) return
     try {
+      switch (frame.type) {
+        case FRAME.CANCEL:
+          this.abandon(new RemoteError('CANCELLED', 'the caller wants no more.'))
+          return
+        case FRAME.CREDIT:
+          if (stream === 0) this.#outlet.grant(frame.count, creditBytesOf(frame))
+          return
+        case FRAME.STARTED:
+          if (this.#awaitsGateway) this.#begin()
+          return
+      }
+      if (this.#isEnded) return
       if (stream === 0) this.#take(frame)
+      else if (frame.type === FRAME.ERROR) this.#inputs[stream - 1]?.fail(fromPlainError(decodeJson(frame.body)))
       else this.#inputs[stream - 1]?.add(frame)
     } catch (error) {
       this.fail(error)
@@ -92,9 +153,28 @@ export class NodeCall {
   }
 
   run(): void {
-    const { session, call, time } = this.#options
-    this.#startedAtMs = time.now()
-    session.send(FRAME.STARTED, call)
+    this.#session.send(FRAME.STARTED, this.#call)
+    this.#begin()
+  }
+
+  /** It has to wait for others to end. */
+  queue(): void {
+    this.#session.send(FRAME.QUEUED, this.#call)
+  }
+
+  /** It has waited, and may begin once the gateway knows that it does. */
+  runQueued(): void {
+    this.#startedAtMs = this.#options.time.now()
+    if (this.#outlet.isDetached) this.#begin()
+    else {
+      this.#awaitsGateway = true
+      this.#session.send(FRAME.STARTED, this.#call)
+    }
+  }
+
+  #begin(): void {
+    this.#awaitsGateway = false
+    this.#startedAtMs = this.#options.time.now()
     this.#run().catch((error) => this.fail(error))
   }
 
@@ -108,29 +188,26 @@ export class NodeCall {
 
   /** There is nobody to answer: the caller has cancelled, or the link is gone. */
   abandon(error: RemoteError): void {
+    this.#isAbandoned = true
     this.#outlet.close()
     this.#finish(error)
   }
 
   #take(frame: Frame): void {
-    const { session, call, header } = this.#options
-    if (frame.type === FRAME.PART) session.send(FRAME.CREDIT, call, creditBody(frame.body.length))
+    const { header } = this.#options
+    if (frame.type === FRAME.PART) this.#session.send(FRAME.CREDIT, this.#call, creditBody(frame.body.length))
     const whole = this.#assembler.add(frame)
     if (whole === undefined) return
     const args = decode(whole.body)
     if (!Array.isArray(args)) throw new RemoteError('PROTOCOL_ERROR', 'the arguments are no list.')
     this.#args = args
-    for (const position of header.streams ?? []) this.#args[position] = this.#input()
+    this.#isWhole = true
+    for (const [i, position] of (header.streams ?? []).entries()) {
+      if (position >= args.length) throw new RemoteError('PROTOCOL_ERROR', `there is no argument ${position}.`)
+      this.#args[position] = this.#inputs[i]
+      this.#session.send(FRAME.CREDIT, this.#call, creditBody(INPUT_CREDIT.bytes), i + 1, INPUT_CREDIT.items)
+    }
     this.#options.onReady(this)
-  }
-
-  #input(): Inlet {
-    const { session, call, payloadBytesMax } = this.#options
-    const stream = this.#inputs.length + 1
-    const input = new Inlet(session, call, stream, INPUT_CREDIT, payloadBytesMax, () => {})
-    this.#inputs.push(input)
-    session.send(FRAME.CREDIT, call, creditBody(INPUT_CREDIT.bytes), stream, INPUT_CREDIT.items)
-    return input
   }
 
   async #run(): Promise<void> {
@@ -209,13 +286,13 @@ export class NodeCall {
   }
 
   #context(): CallContext {
-    const { node, header, call, session } = this.#options
+    const { node, header } = this.#options
     const deadlineAtMs = this.#deadlineAtMs
     return {
       signal: this.#abort.signal,
       node,
       function: header.fn,
-      id: header.id ?? `${session.peer}#${call}`,
+      id: header.id ?? `${this.#session.peer}#${this.#call}`,
       trace: header.trace,
       remainingMs: () =>
         deadlineAtMs === undefined ? undefined : Math.max(0, deadlineAtMs - this.#options.time.now()),
@@ -245,7 +322,7 @@ export class NodeCall {
     const ranMs = this.#startedAtMs === undefined ? undefined : this.#options.time.now() - this.#startedAtMs
     this.#options.onRan(this, ranMs)
     // A long result goes on as its credit allows.
-    this.#outlet.whenSent(() => this.#options.onEnd())
+    this.#outlet.whenSent(() => this.#options.onEnd(this))
   }
 }
 

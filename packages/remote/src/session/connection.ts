@@ -32,7 +32,7 @@ export interface ConnectionOptions {
 const WELCOME_MS = 5_000
 /** Waits between attempts: doubled from the first to the longest, each by chance half to all of it. */
 const BACKOFF_FIRST_MS = 100
-const BACKOFF_MAX_MS = 5_000
+const BACKOFF_MAX_MS = 2_000
 /** A session that lasted this long was no failure: the next wait is the first again. */
 const LASTED_MS = 5_000
 

@@ -53,7 +53,7 @@ export class Session {
   /** The most that has waited for the peer. */
   bufferedBytesMost = 0
   /** Another proof of life than the link's own traffic. */
-  isAliveElsewhere: () => boolean = () => false
+  heardElsewhereAtMs: () => number = () => Number.NEGATIVE_INFINITY
 
   constructor(options: SessionOptions) {
     this.#options = options
@@ -165,6 +165,11 @@ export class Session {
     }
   }
 
+  /** When the peer was last heard. */
+  get heardAtMs(): number {
+    return this.#heardAt
+  }
+
   get isPaused(): boolean {
     return this.#isPaused
   }
@@ -198,7 +203,7 @@ export class Session {
       const now = this.#time.now()
       // This process stood still, or we did not want to hear: what the peer said meanwhile lies unread.
       if (this.#isPaused || now - dueAt > pingMs) this.#heardAt = Math.max(this.#heardAt, now - pingMs)
-      if (this.isAliveElsewhere()) this.#heardAt = Math.max(this.#heardAt, now - pingMs)
+      this.#heardAt = Math.max(this.#heardAt, this.heardElsewhereAtMs())
       const silence = now - this.#heardAt
       if (silence >= this.#silentMs) {
         this.#link.destroy()

@@ -38,7 +38,7 @@ export class MemoryNetwork {
     this.#options = options
   }
 
-  /** A new connection; `receiveAt` of each end says how its process handles an event: now, later or never. */
+  /** A new connection between two processes. */
   open(dialer: MemoryPeer, acceptor: MemoryPeer): MemoryWire {
     const { time, latencyMs = [0, 0] } = this.#options
     const wire = new MemoryWire(time, latencyMs, { dialer, acceptor }, ++this.#opened, () => this.wires.delete(wire))
@@ -93,7 +93,7 @@ export class MemoryWire {
       [this.dialer, dialerMs],
       [this.acceptor, acceptorMs],
     ] as const) {
-      end.unplug(losesMessages)
+      end.unplug(losesMessages ? undefined : ms / 2)
       this.#time.after(ms, () => end.deliverClose({ code: 1006, reason: 'the connection was cut' }))
     }
   }
@@ -101,8 +101,8 @@ export class MemoryWire {
   /** Half-open: messages vanish from now on, and neither end is told. */
   silence(): void {
     this.#isSilent = true
-    this.dialer.unplug(true)
-    this.acceptor.unplug(true)
+    this.dialer.unplug(undefined)
+    this.acceptor.unplug(undefined)
   }
 
   /** For the ends. */
@@ -113,7 +113,7 @@ export class MemoryWire {
 
 interface UnderWay {
   readonly message: Uint8Array
-  readonly arrivesAtMs: number
+  arrivesAtMs: number
 }
 
 export class MemoryLink implements Link {
@@ -138,8 +138,7 @@ export class MemoryLink implements Link {
   #pendingClose: LinkClosed | undefined
   /** A slow reader takes that many bytes in a millisecond. */
   readBytesPerMs = Number.POSITIVE_INFINITY
-  /** The next message that is sent goes out twice. */
-  duplicatesNext = false
+  #first: Uint8Array | undefined
   /** Largest `bufferedBytes` so far. */
   bufferedBytesMost = 0
 
@@ -167,10 +166,14 @@ export class MemoryLink implements Link {
 
   send(message: Uint8Array): void {
     if (this.#closed !== undefined || this.#isClosing) return
-    const times = this.duplicatesNext ? 2 : 1
-    this.duplicatesNext = false
-    for (let i = 0; i < times; i++) this.other.#arrive(message)
+    this.#first ??= message
+    this.other.#arrive(message)
     this.bufferedBytesMost = Math.max(this.bufferedBytesMost, this.bufferedBytes)
+  }
+
+  /** Its first message comes once more, as from a peer that is confused about its state. */
+  repeatsFirst(): void {
+    if (this.#first !== undefined && this.#closed === undefined) this.other.#arrive(this.#first)
   }
 
   pause(): void {
@@ -196,10 +199,12 @@ export class MemoryLink implements Link {
     this.#setClosed({ code: 1006, reason: 'destroyed' })
   }
 
-  /** For the wire: nothing new arrives here; with `losesMessages` neither does what is on its way. */
-  unplug(losesMessages: boolean): void {
+  /** For the wire: nothing new arrives here; what is on its way is lost, or comes after `lagMs`. */
+  unplug(lagMs: number | undefined): void {
     this.#isUnplugged = true
-    if (losesMessages) this.#empty()
+    if (lagMs === undefined) this.#empty()
+    const arrivesAtMs = this.#time.now() + (lagMs ?? 0)
+    for (const underWay of this.#inbox) underWay.arrivesAtMs = Math.max(underWay.arrivesAtMs, arrivesAtMs)
   }
 
   /** For the wire. */
@@ -246,6 +251,11 @@ export class MemoryLink implements Link {
 
   #takeOne(): void {
     if (this.#closed !== undefined || this.#isPaused) return
+    // It lags since this delivery was planned.
+    if (this.#inbox[0]?.arrivesAtMs > this.#time.now() + 1) {
+      this.#deliver()
+      return
+    }
     const next = this.#inbox.shift()
     if (next !== undefined) {
       this.#inboxBytes -= next.message.length
