@@ -36,6 +36,11 @@ export interface Source<T> {
   readonly bounded?: boolean
   /** True when reading again from a position gives the same records; needed for exactly-once. */
   readonly replayable: boolean
+  /**
+   * What happens to a record that cannot be used when the flow gives its source no `onError`. Default 'fail'. Sources that
+   * anybody may send to say 'skip': one bad sender must not stop the flow. What is skipped is counted as `dropped`.
+   */
+  readonly onError?: 'fail' | 'skip'
   /** Only kept for type inference; never set. */
   readonly _row?: T
 }

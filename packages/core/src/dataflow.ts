@@ -68,7 +68,7 @@ export class Dataflow {
       inputs: [],
       spec: { type: 'source', source: source as Source<unknown>, options: settings },
       determinism: settings.time === 'processing' ? 'timed' : 'deterministic',
-      ...nodeOptions(options),
+      ...nodeOptions({ ...options, onError: options.onError ?? source.onError ?? 'fail' }),
     })
     return new Stream<T>(this.graph, node)
   }

@@ -15,8 +15,7 @@ export interface HttpIngestOptions<T> extends ListenOptions {
   readonly ack?: 'commit' | 'accept'
   /**
    * A record that cannot be used. 'refuse' (default): 400, nothing of the request enters, the answer says which record and
-   * why. 'skip': the others enter, it goes to the source's `onError`; with 'fail', the default there, a sender can stop
-   * the flow.
+   * why. 'skip': the others enter, it goes to the source's `onError`, which is 'skip' here unless the flow says otherwise.
    */
   readonly onBad?: 'refuse' | 'skip'
   /** A Standard Schema (zod, valibot, arktype, ...) that every record must fit. Without one every JSON object is taken. */
@@ -58,6 +57,7 @@ export function httpIngest<T>(options: HttpIngestOptions<T>): Source<T> {
   return {
     kind: 'http.ingest',
     replayable: false,
+    onError: 'skip',
     describe: () => ({ host, port, path, ack, onBad, ...(keysMax > 0 ? { rememberKeys: keysMax } : {}) }),
     partitions: () => [PARTITION],
     async open(_partition, position, ctx) {

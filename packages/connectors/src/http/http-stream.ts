@@ -72,6 +72,7 @@ export function httpStream<T>(options: HttpStreamOptions<T>): Source<T> {
   return {
     kind: 'http.stream',
     replayable: false,
+    onError: 'skip',
     describe: () => ({ url: settings.shown, ...(event === undefined ? {} : { event }) }),
     partitions: () => [PARTITION],
     open: (_partition, position, ctx) =>

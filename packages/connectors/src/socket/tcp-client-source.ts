@@ -62,6 +62,7 @@ export function tcpClientSource<T>(options: TcpClientSourceOptions<T>): Source<T
     kind: 'socket.tcpClient',
     bounded: onEnd === 'end',
     replayable: false,
+    onError: 'skip',
     describe: () => ({ host, port, format: format.name, ack }),
     partitions: () => [`${host}:${port}`],
     open(partition, position, ctx) {

@@ -47,6 +47,7 @@ export function tcpServerSource<T>(options: TcpServerSourceOptions<T>): Source<T
     kind: 'socket.tcpServer',
     bounded: false,
     replayable: false,
+    onError: 'skip',
     describe: () => ({ host, port, format: format.name, ack }),
     partitions: () => [...partitions.keys()],
     async open(partition, position, ctx) {

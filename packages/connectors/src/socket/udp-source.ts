@@ -58,6 +58,7 @@ export function udpSource<T>(options: UdpSourceOptions<T>): Source<T> {
     kind: 'socket.udp',
     bounded: false,
     replayable: false,
+    onError: 'skip',
     describe: () => ({ host, port, format: format.name, whenFull }),
     partitions: () => [...partitions.keys()],
     async open(partition, position, ctx) {

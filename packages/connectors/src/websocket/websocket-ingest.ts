@@ -14,8 +14,8 @@ export interface WebSocketIngestOptions<T> extends PeerOptions {
   readonly ackId?: (row: T) => string | number | undefined
   /**
    * A message with a record that cannot be used. 'refuse' (default): nothing of it enters, the client gets
-   * `{"error":{...}}`. 'skip': the others enter, it goes to the source's `onError`; with 'fail', the default there, a client
-   * can stop the flow.
+   * `{"error":{...}}`. 'skip': the others enter, it goes to the source's `onError`, which is 'skip' here unless the flow
+   * says otherwise.
    */
   readonly onBad?: 'refuse' | 'skip'
   /** A Standard Schema (zod, valibot, arktype, ...) that every record must fit. Without one every JSON object is taken. */
@@ -61,6 +61,7 @@ export function webSocketIngest<T>(options: WebSocketIngestOptions<T>): Source<T
   return {
     kind: 'websocket.ingest',
     replayable: false,
+    onError: 'skip',
     describe: () => ({
       host,
       port,

@@ -61,6 +61,7 @@ export function webSocketSubscribe<T>(options: WebSocketSubscribeOptions<T>): So
   return {
     kind: 'websocket.subscribe',
     replayable: false,
+    onError: 'skip',
     describe: () => ({ url: shownUrl(settings.connection.url) }),
     partitions: () => [PARTITION],
     open: (_partition, position, ctx) => new SubscribeReader<T>(settings, position, ctx),

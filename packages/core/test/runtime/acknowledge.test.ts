@@ -114,3 +114,20 @@ test('records a source had to let go count as in and dropped, and its figures ar
   feed.end()
   await machine.end()
 })
+
+test('a source that anybody may send to skips bad records unless the flow says otherwise', async () => {
+  const bad = [row(1), { ...row(2), at: Number.NaN }, row(3)]
+  const exposed = (): Source<Row> => ({ ...feedSource({ a: new Feed<Row>().push(...bad).end() }), onError: 'skip' })
+  const out: Row[] = []
+  const flow = dataflow('exposed')
+  flow.source('in', exposed(), { time: (r) => r.at, disorder: '0ms' }).sink('out', arraySink<Row>(out))
+  const report = await new Virtual().start(flow).end()
+  expect(out.map((r) => r.n)).toEqual([1, 3])
+  expect(report.steps.in.droppedError).toBe(1)
+
+  const strict = dataflow('strict')
+  strict
+    .source('in', exposed(), { time: (r) => r.at, disorder: '0ms', onError: 'fail' })
+    .sink('out', arraySink<Row>([]))
+  await expect(new Virtual().start(strict).end()).rejects.toMatchObject({ code: 'TIME_INVALID' })
+})
