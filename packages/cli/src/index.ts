@@ -1,13 +1,19 @@
 /** The `millrace` command: `main(argv)` gives the exit code; the bin of `millrace` calls it. */
 import { Command, CommanderError } from 'commander'
+import { callCommand } from './commands/call.ts'
 import { capacityCommand } from './commands/capacity.ts'
 import { devCommand } from './commands/dev.ts'
 import { errorsCommand } from './commands/errors.ts'
+import { gatewayCommand } from './commands/gateway.ts'
+import { nodeCommand } from './commands/node.ts'
+import { nodesCommand } from './commands/nodes.ts'
 import { planCommand } from './commands/plan.ts'
 import { runCommand } from './commands/run.ts'
 import { savepointsCommand } from './commands/savepoints.ts'
 import { statusCommand } from './commands/status.ts'
 import { stopCommand } from './commands/stop.ts'
+import { streamCommand } from './commands/stream.ts'
+import { topCommand } from './commands/top.ts'
 import { topicsCommand } from './commands/topics.ts'
 import { EXIT } from './exit-codes.ts'
 import { endQuietlyOnClosedPipe, type Io, processIo } from './io.ts'
@@ -59,6 +65,12 @@ function newProgram(io: Io, exit: Exit): Command {
     savepointsCommand,
     topicsCommand,
     capacityCommand,
+    gatewayCommand,
+    nodeCommand,
+    callCommand,
+    streamCommand,
+    nodesCommand,
+    topCommand,
     errorsCommand,
   ]
   for (const command of commands) program.addCommand(command(io, exit))

@@ -70,7 +70,7 @@ function kindOf(value: unknown): string {
   return typeof value
 }
 
-function missing(file: string, full: string): UsageError {
+export function missing(file: string, full: string): UsageError {
   const other = EXTENSIONS.map((ext) => file.replace(/\.[cm]?[jt]s$/, '') + ext).find((f) =>
     existsSync(path.resolve(path.dirname(full), path.basename(f))),
   )
@@ -79,7 +79,7 @@ function missing(file: string, full: string): UsageError {
   return new UsageError('FILE_MISSING', `there is no file ${file}. ${hint}`)
 }
 
-function importFailure(error: unknown, file: string, full: string): MillraceError {
+export function importFailure(error: unknown, file: string, full: string): MillraceError {
   if (error instanceof MillraceError) return error
   const code = (error as { code?: unknown }).code
   const where = placeOf(error, full) ?? file

@@ -13,6 +13,8 @@ export const REMOTE_CODES = [
   'UNAVAILABLE',
   /** The node that ran the call is gone. */
   'NODE_LOST',
+  /** The thread that ran the call is gone; its node goes on. */
+  'THREAD_LOST',
   /** The link to the gateway broke while the call was open. */
   'CONNECTION_LOST',
   'GATEWAY_UNREACHABLE',

@@ -26,6 +26,7 @@ import { Session } from '../session/session.ts'
 import { realTime, type Time } from '../time.ts'
 import { type Access, AccessList, ANYONE, type TokenRights } from './access.ts'
 import { EdgeCheck } from './edge-check.ts'
+import type { FunctionFigures } from './function-figures.ts'
 import { type NodeEntry, Registry } from './registry.ts'
 import { type NodeParty, type Party, Router, type RouterStats } from './router.ts'
 
@@ -83,6 +84,8 @@ export interface NodeStatus {
 }
 
 export interface GatewayStats extends Readonly<RouterStats> {
+  /** By name. */
+  readonly functions: Readonly<Record<string, FunctionFigures>>
   readonly inFlight: number
   readonly clients: number
   readonly nodes: number
@@ -167,6 +170,7 @@ export class GatewayCore {
   get stats(): GatewayStats {
     return {
       ...this.#router.stats,
+      functions: this.#router.figures.all,
       inFlight: this.#router.inFlight,
       clients: this.#clients,
       nodes: this.#registry.nodes.length,
@@ -441,7 +445,7 @@ export class GatewayCore {
     if (known === undefined || known.secret !== hello.secret) {
       throw new RemoteError('UNAUTHENTICATED', 'there is no node with this session.')
     }
-    known.session.isAliveElsewhere = () => !session.isClosed
+    known.session.heardElsewhereAtMs = () => session.heardAtMs
     session.send(FRAME.WELCOME, 0, encodeJson({}))
     return () => {}
   }

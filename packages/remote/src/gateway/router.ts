@@ -21,6 +21,7 @@ import { tooLarge } from '../session/outlet.ts'
 import type { Session } from '../session/session.ts'
 import type { Time } from '../time.ts'
 import { Flow } from './flow.ts'
+import { FigureBook } from './function-figures.ts'
 import { HeldStreams } from './held-streams.ts'
 import type { NodeEntry, Registry } from './registry.ts'
 
@@ -89,6 +90,7 @@ export class Router {
   readonly stats: RouterStats = {
     ...{ opened: 0, finished: 0, failed: 0, cancelled: 0, held: 0, resumed: 0, placedAgain: 0, items: 0, bytes: 0 },
   }
+  readonly figures = new FigureBook()
   readonly #registry: Registry
   readonly #time: Time
   readonly #payloadBytesMax: number
@@ -155,6 +157,7 @@ export class Router {
       route.cancelDeadline = this.#time.after(Math.max(0, deadlineMs), () => this.#fail(route, late(route, deadlineMs)))
     }
     this.stats.opened++
+    this.figures.opened(header.fn)
     if (isAgain) this.stats.resumed++
     this.#open++
     this.#assign(route, body, frame.flags)
@@ -335,9 +338,12 @@ export class Router {
 
   /** R3. */
   #mayPass(route: Route, frame: Frame): boolean {
+    const { fn, mode } = route.header
+    if (!route.hasResult && mode === 'stream') this.figures.took(fn, this.#time.now() - route.openedAtMs)
     route.hasResult = true
     this.stats.items += frame.count
     this.stats.bytes += frame.body.length
+    this.figures.passed(fn, frame.count, frame.body.length)
     if (frame.type !== FRAME.RESULT && !route.down.spend(frame)) {
       const { id } = route.node.entry
       const error = `node "${id}" sent more of "${route.header.fn}" than was granted.`
@@ -394,6 +400,7 @@ export class Router {
     route.node.calls.delete(route.nodeCall)
     const isTimed = route.header.mode === 'call' && outcome === 'finished'
     const ms = isTimed ? this.#time.now() - route.openedAtMs : undefined
+    if (ms !== undefined) this.figures.took(route.header.fn, ms)
     this.#registry.finished(route.node.entry, route.header.fn, ms, outcome === 'failed')
     this.#forget(route, outcome)
   }
@@ -409,6 +416,7 @@ export class Router {
       this.#streams.delete(route.streamId)
     this.#open--
     this.stats[outcome]++
+    this.figures.ended(route.header.fn, outcome === 'failed')
   }
 
   #dropArgs(route: Route): void {

@@ -10,13 +10,14 @@ import { messageOf, UsageError } from 'millrace/connector'
 import type { Contract, ContractSpec, ImplementationOf } from '../contract/contract.ts'
 import type { SchemaOf } from '../contract/schema.ts'
 import type { Link } from '../link/link.ts'
-import { encodeJson } from '../protocol/codec.ts'
+import { decodeJson, encodeJson } from '../protocol/codec.ts'
 import { FRAME, type Frame } from '../protocol/frame.ts'
 import {
   checkName,
   type FunctionKind,
   type Offer,
   type OfferedFunction,
+  type OpenHeader,
   type Policy,
   PROTOCOL_VERSION,
   type Tags,
@@ -24,8 +25,10 @@ import {
 import { splitOpen } from '../protocol/open-body.ts'
 import { RemoteError, toPlainError } from '../remote-error.ts'
 import { Connection } from '../session/connection.ts'
+import type { Session } from '../session/session.ts'
 import { realTime, type Time } from '../time.ts'
 import type { CallContext } from './context.ts'
+import type { FunctionHost } from './function-host.ts'
 import { kindOf } from './kind.ts'
 import { NodeCall } from './node-call.ts'
 
@@ -41,6 +44,13 @@ export interface NodeOptions {
   readonly stacks?: boolean
   /** How long a stream waits for its consumer to come back. Default 30,000. */
   readonly holdMs?: number
+  /**
+   * A second link from a thread of its own proves that the node lives while a function blocks its main thread. Default true,
+   * except over NATS; false where no function can block.
+   */
+  readonly alive?: boolean
+  /** Called when the link to the gateway is there, and when it is gone. */
+  readonly onLink?: (isOpen: boolean) => void
   readonly log?: (level: 'info' | 'warn' | 'error', message: string) => void
   /** CPU (0..1) and memory of this process, for lists; asked every five seconds. */
   readonly load?: () => NonNullable<Offer['load']>
@@ -89,6 +99,10 @@ export interface Registered {
 const CONCURRENCY = 256
 const QUEUE_MAX = 1024
 const LOAD_MS = 5_000
+/** How long a stream waits for its consumer to come back. */
+const HOLD_MS = 30_000
+/** Streams that wait; beyond them the one that waits longest is given up. */
+const HELD_STREAMS_MAX = 1_000
 const BUFFER_BYTES_MAX = 256 * 1024 * 1024
 
 export class ComputeNode {
@@ -98,9 +112,14 @@ export class ComputeNode {
   readonly #connection: Connection
   readonly #functions = new Map<string, Registered>()
   readonly #calls = new Map<number, NodeCall>()
+  /** Functions that run in other threads. */
+  readonly #hosts: FunctionHost[] = []
+  /** Streams whose consumers have gone and may come back, by name. */
+  readonly #held = new Map<string, { readonly call: NodeCall; readonly cancelEnd: () => void }>()
   #payloadBytesMax = 0
   #isDraining = false
   #cancelLoad = (): void => {}
+  #onEnded: (error: RemoteError) => void = () => {}
   #whenIdle: (() => void)[] = []
 
   constructor(address: string, connect: () => Promise<Link>, options: NodeOptions) {
@@ -116,20 +135,33 @@ export class ComputeNode {
         version: PROTOCOL_VERSION,
         role: 'node',
         id: this.id,
-        offer: this.#offer(),
+        offer: this.offer,
         ...(options.token === undefined ? {} : { token: options.token }),
       }),
-      onWelcome: (_, welcome) => {
+      onWelcome: (session, welcome) => {
         this.#payloadBytesMax = welcome.payloadBytesMax
+        for (const host of this.#hosts) host.link(session, welcome.payloadBytesMax)
         this.onWelcome(welcome.session, welcome.secret)
         this.#reportLoad()
+        options.onLink?.(true)
       },
       onFrame: (frame) => this.#onFrame(frame),
-      onLost: (error) => this.#onLost(error),
-      onEnded: () => this.#cancelLoad(),
+      onLost: (error) => {
+        this.#onLost(error)
+        options.onLink?.(false)
+      },
+      onEnded: (error) => {
+        this.#cancelLoad()
+        this.#onEnded(error)
+      },
       ...(options.log === undefined ? {} : { log: options.log }),
     })
   }
+
+  /** Why the node will not connect again: it was closed, refused, or another took its id (FENCED). Never rejects. */
+  readonly ended = new Promise<RemoteError>((resolve) => {
+    this.#onEnded = resolve
+  })
 
   /** Set by whoever proves from another thread that this node lives. */
   onWelcome: (session: string, secret: string) => void = () => {}
@@ -189,6 +221,30 @@ export class ComputeNode {
     return this
   }
 
+  /** Offers the functions of a host. Its calls are this node's: drained with them, and ended with them. */
+  attach(host: FunctionHost): void {
+    const taken = host.offers.find(({ name }) => this.#functions.has(name) || this.#hostOf(name) !== undefined)
+    if (taken !== undefined) {
+      throw new UsageError('REMOTE_FUNCTION', `"${taken.name}" is registered already; unregister it first.`)
+    }
+    this.#hosts.push(host)
+    host.onOffer = () => this.#sendOffer()
+    host.onIdle = () => this.#whenIdleNow()
+    const { session } = this.#connection
+    if (session !== undefined) host.link(session, this.#payloadBytesMax)
+    this.#sendOffer()
+  }
+
+  /** What a host of this node's functions needs to know of it. */
+  get settings() {
+    const { id, stacks = true, holdMs, log = () => {} } = this.#options
+    return { id, stacks, holdMs, log, time: this.#time }
+  }
+
+  #hostOf(name: string): FunctionHost | undefined {
+    return this.#hosts.find((host) => host.offers.some((offer) => offer.name === name))
+  }
+
   /** Calls that run come to their end; new ones are not accepted. */
   unregister(name: string): void {
     this.#functions.delete(name)
@@ -210,7 +266,7 @@ export class ComputeNode {
   async drain(): Promise<void> {
     this.#isDraining = true
     this.#connection.session?.send(FRAME.DRAIN, 0)
-    if (this.#calls.size === 0) return
+    if (this.#isIdle) return
     await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
   }
 
@@ -220,38 +276,52 @@ export class ComputeNode {
     for (const call of [...this.#calls.values()]) {
       call.fail(new RemoteError('UNAVAILABLE', `node "${this.id}" stops.`, { node: this.id, retryable: true }))
     }
+    await Promise.all(this.#hosts.map((host) => host.close()))
     await session?.drained()
     this.#connection.close()
     this.#cancelLoad()
   }
 
   get inFlight(): number {
-    return this.#calls.size
+    return this.#hosts.reduce((sum, host) => sum + host.inFlight, this.#calls.size)
   }
 
-  #offer(): Offer {
+  /** Streams that wait for their consumers to come back. */
+  get heldStreams(): number {
+    return this.#held.size
+  }
+
+  get #isIdle(): boolean {
+    return this.inFlight === 0 && [...this.#held.values()].every(({ call }) => call.isEnded)
+  }
+
+  /** What this node tells its gateway. */
+  get offer(): Offer {
     const { tags, weight, load } = this.#options
+    const held = [...this.#held.keys(), ...this.#hosts.flatMap((host) => host.held)]
+    const own = [...this.#functions.values()].map(
+      ({ name, fn, options, concurrency }): OfferedFunction => ({
+        name,
+        kind: options.kind ?? kindOf(fn),
+        concurrency,
+        ...(options.description === undefined ? {} : { description: options.description }),
+        ...(options.version === undefined ? {} : { version: options.version }),
+        ...(options.policy === undefined ? {} : { policy: options.policy }),
+        ...(options.inputJson === undefined ? {} : { input: options.inputJson }),
+        ...(options.outputJson === undefined ? {} : { output: options.outputJson }),
+      }),
+    )
     return {
-      functions: [...this.#functions.values()].map(
-        ({ name, fn, options, concurrency }): OfferedFunction => ({
-          name,
-          kind: options.kind ?? kindOf(fn),
-          concurrency,
-          ...(options.description === undefined ? {} : { description: options.description }),
-          ...(options.version === undefined ? {} : { version: options.version }),
-          ...(options.policy === undefined ? {} : { policy: options.policy }),
-          ...(options.inputJson === undefined ? {} : { input: options.inputJson }),
-          ...(options.outputJson === undefined ? {} : { output: options.outputJson }),
-        }),
-      ),
+      functions: [...own, ...this.#hosts.flatMap((host) => host.offers)],
       ...(tags === undefined ? {} : { tags }),
       ...(weight === undefined ? {} : { weight }),
+      ...(held.length === 0 ? {} : { held }),
       ...(load === undefined ? {} : { load: load() }),
     }
   }
 
   #sendOffer(): void {
-    this.#connection.session?.send(FRAME.OFFER, 0, encodeJson(this.#offer()))
+    this.#connection.session?.send(FRAME.OFFER, 0, encodeJson(this.offer))
   }
 
   #reportLoad(): void {
@@ -264,23 +334,37 @@ export class ComputeNode {
   }
 
   #onFrame(frame: Frame): void {
-    if (frame.type !== FRAME.OPEN) {
-      // It may have ended while this was on its way.
-      this.#calls.get(frame.call)?.onFrame(frame)
-      return
-    }
+    if (frame.type !== FRAME.OPEN && this.#hosts.some((host) => host.onFrame(frame))) return
+    if (frame.type === FRAME.RELEASE) this.#giveUp(String(decodeJson(frame.body).id), RELEASED)
+    else if (frame.type === FRAME.HOLD) this.#onHold(frame.call)
+    // It may have ended while this was on its way.
+    else if (frame.type !== FRAME.OPEN) this.#calls.get(frame.call)?.onFrame(frame)
+    else this.#onOpen(frame)
+  }
+
+  #onOpen(frame: Frame): void {
     const session = this.#connection.session
     if (session === undefined) return
+    if (this.#calls.has(frame.call)) throw new RemoteError('PROTOCOL_ERROR', `call ${frame.call} is open already.`)
     const { header, args } = splitOpen(frame.body)
     try {
+      const host = this.#hostOf(header.fn)
+      if (host !== undefined && (header.resume?.isAgain === true || !this.#isDraining)) {
+        host.open(frame, header)
+        return
+      }
+      if (header.resume?.isAgain === true) {
+        this.#resume(session, frame.call, header)
+        return
+      }
+      if (this.#isDraining) {
+        throw new RemoteError('UNAVAILABLE', `node "${this.id}" takes no new calls.`, { retryable: true })
+      }
       const registered = this.#functions.get(header.fn)
       if (registered === undefined) {
         throw new RemoteError('NOT_FOUND', `node "${this.id}" does not offer "${header.fn}" any more.`, {
           function: header.fn,
         })
-      }
-      if (this.#isDraining) {
-        throw new RemoteError('UNAVAILABLE', `node "${this.id}" takes no new calls.`, { retryable: true })
       }
       if (registered.running >= registered.concurrency && registered.queue.length >= registered.queueMax) {
         throw exhausted(this.id, registered)
@@ -296,27 +380,26 @@ export class ComputeNode {
         payloadBytesMax: this.#payloadBytesMax,
         onReady: (ready) => this.#enqueue(registered, ready),
         onRan: (ran, ranMs) => this.#ran(registered, ran, ranMs),
-        onEnd: () => this.#ended(frame.call),
+        onEnd: (ended) => this.#ended(ended),
       })
       this.#calls.set(frame.call, call)
       call.open(frame, args)
     } catch (thrown) {
       const error =
         thrown instanceof RemoteError ? thrown : new RemoteError('INTERNAL', messageOf(thrown), { cause: thrown })
-      if (error.code === 'PROTOCOL_ERROR') throw error
       session.send(FRAME.ERROR, frame.call, encodeJson({ ...toPlainError(error, false), node: this.id }))
     }
   }
 
   /** N2. */
   #enqueue(registered: Registered, call: NodeCall): void {
-    if (registered.running < registered.concurrency) this.#run(registered, call)
-    else registered.queue.push(call)
-  }
-
-  #run(registered: Registered, call: NodeCall): void {
-    registered.running++
-    call.run()
+    if (registered.running < registered.concurrency) {
+      registered.running++
+      call.run()
+    } else {
+      registered.queue.push(call)
+      call.queue()
+    }
   }
 
   #ran(registered: Registered, call: NodeCall, ranMs: number | undefined): void {
@@ -327,20 +410,89 @@ export class ComputeNode {
       registered.running--
       registered.averageMs += 0.1 * (ranMs - registered.averageMs)
       const next = registered.queue.shift()
-      if (next !== undefined) this.#run(registered, next)
+      if (next === undefined) return
+      registered.running++
+      next.runQueued()
     }
   }
 
-  #ended(number: number): void {
-    this.#calls.delete(number)
-    if (this.#calls.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve()
+  #ended(call: NodeCall): void {
+    if (this.#calls.get(call.number) === call) {
+      this.#calls.delete(call.number)
+      // The consumer may not have heard the end.
+      if (call.hold()) this.#hold(call)
+    }
+    this.#whenIdleNow()
+  }
+
+  #whenIdleNow(): void {
+    if (this.#isIdle) for (const resolve of this.#whenIdle.splice(0)) resolve()
   }
 
   #onLost(error: RemoteError): void {
-    for (const call of [...this.#calls.values()]) call.abandon(error)
+    for (const host of this.#hosts) host.link(undefined, 0)
+    const calls = [...this.#calls.values()]
     this.#calls.clear()
+    for (const call of calls) {
+      if (call.holdAfterLoss()) this.#hold(call)
+      else call.abandon(error)
+    }
+    this.#whenIdleNow()
+  }
+
+  /** The gateway has lost the client of a call. */
+  #onHold(number: number): void {
+    const call = this.#calls.get(number)
+    if (call === undefined) return
+    this.#calls.delete(number)
+    if (call.hold()) this.#hold(call)
+    else call.abandon(new RemoteError('CANCELLED', 'the caller is gone.'))
+  }
+
+  #hold(call: NodeCall): void {
+    const holdMs = this.#options.holdMs ?? HOLD_MS
+    const { id } = call.header.resume as { readonly id: string }
+    this.#giveUp(id, RELEASED)
+    const [oldest] = this.#held.keys()
+    if (this.#held.size >= HELD_STREAMS_MAX && oldest !== undefined) this.#giveUp(oldest, HELD_TOO_LONG)
+    const cancelEnd = this.#time.after(holdMs, () => this.#giveUp(id, HELD_TOO_LONG))
+    this.#held.set(id, { call, cancelEnd })
+  }
+
+  #resume(session: Session, number: number, header: OpenHeader): void {
+    const { id, after } = header.resume as { readonly id: string; readonly after: number }
+    const held = this.#held.get(id)
+    if (held === undefined) {
+      throw new RemoteError('STREAM_LOST', `node "${this.id}" does not keep this stream of "${header.fn}" any more.`, {
+        data: { after },
+      })
+    }
+    this.#held.delete(id)
+    held.cancelEnd()
+    this.#calls.set(number, held.call)
+    try {
+      held.call.resume(session, number, header)
+    } catch (error) {
+      this.#calls.delete(number)
+      held.call.abandon(HELD_TOO_LONG)
+      throw error
+    }
+  }
+
+  /** Ends a stream that nobody came back for: its `finally` runs, and the gateway forgets it. */
+  #giveUp(id: string, reason: RemoteError): void {
+    const held = this.#held.get(id)
+    if (held === undefined) return
+    this.#held.delete(id)
+    held.cancelEnd()
+    held.call.abandon(reason)
+    this.#connection.session?.send(FRAME.RELEASE, 0, encodeJson({ id }))
+    this.#whenIdleNow()
   }
 }
+
+const RELEASED = new RemoteError('CANCELLED', 'the consumer has what it wanted.')
+const HELD_TOO_LONG = new RemoteError('STREAM_LOST', 'the consumer did not come back in time.')
 
 function exhausted(node: string, { name, concurrency, queueMax, averageMs, queue }: Registered): RemoteError {
   const retryAfterMs = Math.max(10, Math.ceil((averageMs * queue.length) / concurrency))
