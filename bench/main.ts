@@ -14,8 +14,9 @@ import { type BenchReport, markdown } from './lib/report.ts'
 import { log } from './log/log.ts'
 import { nexmark } from './nexmark/nexmark.ts'
 import { operators } from './operators/operators.ts'
+import { remote } from './remote/remote.ts'
 
-const benches: Readonly<Record<string, Bench>> = { latency, fusion, control, nexmark, operators, capacity, log }
+const benches: Readonly<Record<string, Bench>> = { latency, fusion, control, nexmark, operators, capacity, log, remote }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

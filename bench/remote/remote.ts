@@ -1,0 +1,72 @@
+/** Remote calls and streams through a gateway, beside EasyRemote, gRPC and a bare WebSocket in the same run. */
+import type { Bench } from '../lib/bench.ts'
+import { measureInChild } from '../lib/child.ts'
+import { Rounds } from './rounds.ts'
+import { findSystems, type System } from './systems.ts'
+import { callsTable, itemsTable, largeTable, targetsTable } from './tables.ts'
+
+interface Size {
+  readonly rounds: number
+  readonly ms: number
+  readonly callers: readonly number[]
+  readonly items: number
+  readonly stoppedMs: number
+  /** EasyRemote needs about 300 s to tell of a lost node. */
+  readonly lossLimitS: number
+}
+
+const FULL: Size = { rounds: 3, ms: 5000, callers: [1, 16, 64], items: 2_000_000, stoppedMs: 10_000, lossLimitS: 330 }
+const SHORT: Size = { rounds: 1, ms: 500, callers: [1, 64], items: 200_000, stoppedMs: 1000, lossLimitS: 5 }
+
+/** EasyRemote's rates are a hundredth; so are its items. */
+const EASYREMOTE_SHARE = 100
+const TEXTS_SHARE = 10
+
+export const remote: Bench = {
+  what: 'remote calls and streams through a gateway: latency, rates, loss, memory, beside EasyRemote and gRPC',
+  async measure(isFull) {
+    const size = isFull ? FULL : SHORT
+    const { ours, nats, bare, grpc, easyRemote, notes } = findSystems()
+    const present = (systems: readonly (System | undefined)[]): System[] => systems.filter((each) => each !== undefined)
+    const all = present([ours, nats, bare, grpc, easyRemote])
+    const rounds = new Rounds((what, system, options) => {
+      const given = { case: what, ...system.args, ...options }
+      const args = Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)])
+      return measureInChild('remote/run.ts', args)
+    })
+    const { ms, items } = size
+    for (const callers of size.callers) rounds.plan('calls', all, { callers, ms })
+    for (const fn of ['gen', 'agen', 'texts']) {
+      for (const system of all) {
+        // A bare WebSocket has no generators.
+        if (system === bare && fn === 'agen') continue
+        const share = (system === easyRemote ? EASYREMOTE_SHARE : 1) * (fn === 'texts' ? TEXTS_SHARE : 1)
+        rounds.plan('items', [system], { fn }, { items: Math.ceil(items / share) })
+      }
+    }
+    rounds.plan('first', present([ours, nats, easyRemote]))
+    rounds.plan('arrival', present([ours, easyRemote]), { ms })
+    rounds.plan('large', present([ours, grpc]))
+    rounds.plan('loss', present([ours, nats]))
+    rounds.plan('stopped', [ours], { ms: size.stoppedMs })
+    for (const rate of [100, 10_000]) rounds.plan('sensor', [ours], { rate, ms: 2 * ms })
+    rounds.plan('beside', [ours], { ms })
+    await rounds.run(size.rounds)
+    // Once: they wait for limits of the peer.
+    const once = new Map<string, unknown>()
+    if (easyRemote !== undefined) {
+      for (const what of ['large', 'loss']) {
+        once.set(what, await rounds.measure(what, easyRemote, { limitS: size.lossLimitS }))
+      }
+    }
+    return {
+      tables: [
+        callsTable(rounds, ours, all, size.callers, notes),
+        itemsTable(rounds, ours, all),
+        largeTable(rounds, ours, grpc, once.get('large')),
+        targetsTable(rounds, ours, nats, easyRemote, once.get('loss'), size.lossLimitS),
+      ],
+      data: { size, notes, runs: rounds.data, once: Object.fromEntries(once) },
+    }
+  },
+}

@@ -1,0 +1,64 @@
+/** A gateway and its nodes, each a process of its own, for one measurement. */
+import { createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { type Client, type ClientOptions, connect } from '@millrace/remote'
+import type { functions } from './functions.ts'
+import { type Process, start } from './processes.ts'
+
+export type BenchClient = Client<typeof functions>
+export type Transport = 'websocket' | 'nats'
+
+export interface Stack {
+  readonly gateway: Process
+  readonly nodes: readonly Process[]
+  connect(options?: ClientOptions): Promise<BenchClient>
+  stop(): Promise<void>
+}
+
+/** With `profiles`, a folder, each process leaves a CPU profile there. */
+export async function startStack(
+  nodes: readonly string[],
+  transport: Transport = 'websocket',
+  profiles?: string,
+): Promise<Stack> {
+  const started: Process[] = []
+  const stop = async (): Promise<void> => {
+    for (const process of started.reverse()) await process.stop()
+  }
+  const role = async (name: string, args: readonly string[]): Promise<Process> => {
+    const profiling =
+      profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name}.cpuprofile`]
+    const process_ = await start(process.execPath, [
+      ...['--conditions=millrace-source', ...profiling, RUN, '--role', name],
+      ...args,
+    ])
+    started.push(process_)
+    return process_
+  }
+  try {
+    let nats = ''
+    if (transport === 'nats') {
+      const port = await freePort()
+      nats = `nats://127.0.0.1:${port}`
+      started.push(await start('nats-server', ['-a', '127.0.0.1', '-p', String(port)], /Server is ready/))
+    }
+    const gateway = await role('gateway', transport === 'nats' ? ['--nats', nats] : [])
+    const url = transport === 'nats' ? nats : gateway.ready
+    const all: Process[] = []
+    for (const id of nodes) all.push(await role('node', ['--gateway', url, '--id', id]))
+    return { gateway, nodes: all, connect: (options) => connect({ gateway: url, ...options }), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+const RUN = fileURLToPath(new URL('run.ts', import.meta.url))
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
