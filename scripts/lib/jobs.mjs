@@ -76,6 +76,19 @@ export const jobs = {
     counts: jsonCounts,
     unitLimitMs: 10 * 60_000,
   },
+  'remote-fuzz': {
+    what: 'remote nodes: 10,000 hostile messages to gateway, node and client, beside honest peers, 1,000 a unit',
+    units: 10,
+    seedsPerUnit: 1,
+    args: (seed) => [
+      '--conditions=millrace-source',
+      'packages/remote/test/remote-fuzz.ts',
+      ...['--seed', `${seed}`, '--messages', '1000'],
+    ],
+    counts: jsonCounts,
+    highest: ['bytesGrown'],
+    unitLimitMs: 10 * 60_000,
+  },
 }
 
 const SIM_LINE =

@@ -112,27 +112,24 @@ export class ClientCall {
   onFrame(frame: Frame): void {
     if (this.#isEnded) return
     const { session, call, header } = this.#options
-    switch (frame.type) {
-      case FRAME.CREDIT:
-        this.#outlets[frame.stream]?.grant(frame.count, creditBytesOf(frame))
-        return
-      case FRAME.END:
-        this.items.add(frame)
-        this.#end(true)
-        return
-    }
+    const isStream = header.mode === 'stream'
     try {
-      if (frame.type === FRAME.ERROR) {
+      if (frame.type === FRAME.CREDIT) this.#outlets[frame.stream]?.grant(frame.count, creditBytesOf(frame))
+      else if (frame.type === FRAME.ERROR) {
         const error = fromPlainError(decodeJson(frame.body))
         this.fail(error, !LOSSES.includes(error.code))
-      } else if (header.mode === 'stream') this.items.add(frame)
-      else {
+      } else if (frame.type === FRAME.END && isStream) {
+        this.items.add(frame)
+        this.#end(true)
+      } else if (isStream && (frame.type === FRAME.ITEMS || frame.type === FRAME.PART)) this.items.add(frame)
+      else if (!isStream && (frame.type === FRAME.RESULT || frame.type === FRAME.PART)) {
         if (frame.type === FRAME.PART) session.send(FRAME.CREDIT, call, creditBody(frame.body.length))
         const whole = this.#assembler.add(frame)
         if (whole === undefined) return
         this.#resolve(decode(whole.body))
         this.#end()
-      }
+      } else
+        throw new RemoteError('PROTOCOL_ERROR', `a ${header.mode} is not answered by a frame of type ${frame.type}.`)
     } catch (error) {
       this.cancel(error)
     }

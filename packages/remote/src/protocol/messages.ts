@@ -217,6 +217,9 @@ export function parseOpen(value: Record<string, unknown>): OpenHeader {
 /** @throws RemoteError `PROTOCOL_ERROR` */
 export function parseWelcome(value: Record<string, unknown>): Welcome {
   const { version, session, secret, pingMs, silentMs, payloadBytesMax, gateway } = value
+  if (!(numberOf(pingMs, 'pingMs') >= 1 && numberOf(silentMs, 'silentMs') >= (pingMs as number))) {
+    throw malformed('silentMs')
+  }
   return {
     version: countOf(version, 'version'),
     session: stringOf(session, 'session'),
