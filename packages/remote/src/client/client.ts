@@ -12,15 +12,23 @@ import { validate } from '../contract/schema.ts'
 import type { NodeStatus } from '../gateway/gateway-core.ts'
 import type { Link } from '../link/link.ts'
 import type { Frame } from '../protocol/frame.ts'
-import { type CallMode, type OfferedFunction, type Policy, PROTOCOL_VERSION, type Tags } from '../protocol/messages.ts'
+import {
+  type CallMode,
+  type OfferedFunction,
+  type OpenHeader,
+  type Policy,
+  PROTOCOL_VERSION,
+  type Tags,
+} from '../protocol/messages.ts'
 import { RemoteError } from '../remote-error.ts'
 import { Connection } from '../session/connection.ts'
 import type { Credit } from '../session/outlet.ts'
+import { isStream } from '../session/pump.ts'
 import type { Session } from '../session/session.ts'
 import { realTime, type Time } from '../time.ts'
 import { ClientCall } from './client-call.ts'
 import { RemoteStreamReader } from './remote-stream.ts'
-import { splitStepContext } from './step-context.ts'
+import { failureOfAttempt, splitStepContext } from './step-context.ts'
 import type { Calls, Functions, FunctionsOf, RemoteStream, Streams } from './types.ts'
 
 export interface CallOptions {
@@ -52,10 +60,13 @@ export interface ClientOptions extends CallOptions {
   /** How long a call waits for a gateway that is away. Default '10s'. */
   readonly reconnectWithin?: Duration
   readonly log?: (level: 'info' | 'warn' | 'error', message: string) => void
-  /** Arguments are held against it before they are sent, as they are on the node. */
-  readonly contract?: Contract
   /** For tests and simulations. */
   readonly time?: Time
+}
+
+export interface ContractedOptions extends ClientOptions {
+  /** Arguments are held against it before they are sent, as they are on the node. */
+  readonly contract?: Contract
 }
 
 export interface Client<F extends Functions = Functions> {
@@ -70,11 +81,18 @@ export interface Client<F extends Functions = Functions> {
   close(): Promise<void>
 }
 
+const WINDOW_MAX = 2 ** 31 - 1
+const TEXT_CHARS_MAX = 4096
 const WINDOW: Credit = { items: 256, bytes: 1024 * 1024 }
 
 /** A gateway that has just come back may not have its nodes yet. */
 const SETTLE_MS = 2_000
 const SETTLE_STEP_MS = 50
+const SETTLE_STEP_MAX_MS = 500
+
+/** A stream that went on for this long was found again. */
+const RESUMED_MS = 2_000
+const LOSSES: readonly string[] = ['CONNECTION_LOST', 'NODE_LOST']
 
 const ATTEMPTS_MAX = 3
 
@@ -82,7 +100,7 @@ const ATTEMPTS_MAX = 3
 export async function connectClient<F extends Functions>(
   address: string,
   connect: () => Promise<Link>,
-  options: ClientOptions = {},
+  options: ContractedOptions = {},
 ): Promise<Client<F>> {
   const core = new ClientCore(address, connect, options)
   await core.start()
@@ -98,7 +116,7 @@ class ClientCore {
   #nextCall = 0
   #payloadBytesMax = 0
 
-  constructor(address: string, connect: () => Promise<Link>, options: ClientOptions) {
+  constructor(address: string, connect: () => Promise<Link>, options: ContractedOptions) {
     this.time = options.time ?? realTime
     this.#reconnectWithinMs = durationMs(options.reconnectWithin ?? '10s', 'reconnectWithin')
     this.#contract = options.contract
@@ -123,9 +141,11 @@ class ClientCore {
   }
 
   face<F extends Functions>(defaults: CallOptions): Client<F> {
+    checkOptions(defaults)
     const call = proxy((fn, given) => {
-      const { args, options } = splitStepContext(given, defaults)
-      return this.call(fn, args, options)
+      const { args, options, isStep } = splitStepContext(given, defaults)
+      const value = this.call(fn, args, options)
+      return isStep ? value.catch((error) => Promise.reject(failureOfAttempt(error))) : value
     })
     const stream = proxy((fn, args) => this.stream(fn, args, defaults))
     return {
@@ -147,8 +167,9 @@ class ClientCore {
       try {
         return await opened.value
       } catch (error) {
-        if (!(error instanceof RemoteError) || !(await this.#mayRetry(error, attempt, options, deadlineAtMs)))
-          throw error
+        // A stream among the arguments has been read, and cannot be given again.
+        const mayRetry = error instanceof RemoteError && !args.some(isStream)
+        if (!mayRetry || !(await this.#mayRetry(error, attempt, options, deadlineAtMs))) throw error
       }
     }
   }
@@ -156,16 +177,21 @@ class ClientCore {
   stream(fn: string, args: readonly unknown[], options: CallOptions): RemoteStream<unknown> {
     const deadlineAtMs = this.#deadlineOf(options)
     let attempt = 0
+    const mayResume = this.#resuming(options, deadlineAtMs)
+    // A stream among the arguments has been read, and cannot be given again.
+    const isRepeatable = !args.some(isStream)
     return new RemoteStreamReader({
-      isResumable: options.resumable === true,
+      isResumable: options.resumable === true && isRepeatable,
       open: async (resume) => {
         if (this.#contract !== undefined) await this.#check(fn, args)
         const session = this.#connection.session ?? (await this.#session(deadlineAtMs, options.signal))
         return this.open(session, fn, args, 'stream', options, deadlineAtMs, resume)
       },
-      mayOpenAgain: (error) => this.#mayRetry(error, ++attempt, options, deadlineAtMs),
-      newId: () =>
-        `${Math.floor(this.time.random() * 2 ** 48).toString(36)}-${Math.floor(this.time.random() * 2 ** 48).toString(36)}`,
+      mayOpenAgain: async (error, hasBegun) => {
+        if (!isRepeatable) return false
+        return hasBegun ? mayResume(error) : this.#mayRetry(error, ++attempt, options, deadlineAtMs)
+      },
+      newId: () => Array.from({ length: 4 }, () => Math.floor(this.time.random() * 2 ** 32).toString(36)).join('-'),
     })
   }
 
@@ -176,7 +202,7 @@ class ClientCore {
     mode: CallMode,
     options: CallOptions,
     deadlineAtMs: number | undefined,
-    resume?: { readonly id: string; readonly after: number },
+    resume?: OpenHeader['resume'],
   ): ClientCall {
     const { where, node, id, key, policy, idempotent, trace, signal, window } = options
     const number = this.#newCall()
@@ -230,10 +256,22 @@ class ClientCore {
     for (const call of [...this.#calls.values()]) call.fail(error)
   }
 
-  #session(deadlineAtMs: number | undefined, signal: AbortSignal | undefined): Promise<Session> {
+  async #session(deadlineAtMs: number | undefined, signal: AbortSignal | undefined): Promise<Session> {
     if (signal?.aborted === true) throw cancelled(signal)
     const leftMs = deadlineAtMs === undefined ? Number.POSITIVE_INFINITY : Math.max(0, deadlineAtMs - this.time.now())
-    return this.#connection.ready(Math.min(this.#reconnectWithinMs, leftMs))
+    const aborted = Promise.withResolvers<never>()
+    const onAbort = (): void => aborted.reject(cancelled(signal as AbortSignal))
+    signal?.addEventListener('abort', onAbort, { once: true })
+    try {
+      return await Promise.race([this.#connection.ready(Math.min(this.#reconnectWithinMs, leftMs)), aborted.promise])
+    } catch (error) {
+      if (deadlineAtMs === undefined || this.time.now() < deadlineAtMs) throw error
+      throw new RemoteError('DEADLINE_EXCEEDED', 'there was no gateway before the deadline of the call.', {
+        cause: error,
+      })
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+    }
   }
 
   /** Waits a moment and says true when the call may be sent once more. */
@@ -252,7 +290,29 @@ class ClientCore {
       return true
     }
     const isLoss = error.code === 'CONNECTION_LOST' || error.code === 'NODE_LOST'
-    return isLoss && (options.idempotent === true || options.resumable === true) && attempt < ATTEMPTS_MAX
+    return isLoss && options.idempotent === true && attempt < ATTEMPTS_MAX
+  }
+
+  /** Waits, and says true while a stream that was lost may still be found: as long as a call waits for a gateway. */
+  #resuming({ signal }: CallOptions, deadlineAtMs: number | undefined): (error: RemoteError) => Promise<boolean> {
+    let lostAtMs = Number.NEGATIVE_INFINITY
+    let triedAtMs = Number.NEGATIVE_INFINITY
+    let stepMs = SETTLE_STEP_MS
+    return async (error) => {
+      const now = this.time.now()
+      // What had lasted for a while is lost anew.
+      if (now - triedAtMs > RESUMED_MS) {
+        lostAtMs = now
+        stepMs = SETTLE_STEP_MS
+      }
+      const isLost = LOSSES.includes(error.code) || (error.code === 'STREAM_LOST' && error.retryable)
+      const isLate = deadlineAtMs !== undefined && now >= deadlineAtMs
+      if (!isLost || isLate || signal?.aborted === true || now - lostAtMs >= this.#reconnectWithinMs) return false
+      if (error.code !== 'CONNECTION_LOST') await new Promise<void>((resolve) => this.time.after(stepMs, resolve))
+      stepMs = Math.min(stepMs * 2, SETTLE_STEP_MAX_MS)
+      triedAtMs = this.time.now()
+      return true
+    }
   }
 
   #deadlineOf({ deadline }: CallOptions): number | undefined {
@@ -272,6 +332,26 @@ class ClientCore {
   }
 }
 
+/** What the gateway would take for a broken peer. @throws RemoteError `INVALID_ARGUMENT` */
+function checkOptions({ window, where, ...options }: CallOptions): void {
+  const refuse = (what: string, value: unknown, rule: string): never => {
+    throw new RemoteError('INVALID_ARGUMENT', `the option ${what} is ${String(value)}; it must be ${rule}.`)
+  }
+  for (const [name, value] of Object.entries(window ?? {})) {
+    const isWhole = Number.isSafeInteger(value) && value >= 1 && value <= WINDOW_MAX
+    if (!isWhole) refuse(`window.${name}`, value, `a whole number from 1 to ${WINDOW_MAX}`)
+  }
+  for (const [name, value] of Object.entries(where ?? {})) {
+    const isTag = ['string', 'boolean'].includes(typeof value) || Number.isFinite(value)
+    if (!isTag) refuse(`where.${name}`, value, 'a text, a finite number or a boolean')
+  }
+  for (const name of ['node', 'key', 'id', 'trace'] as const) {
+    const value: unknown = options[name]
+    const isText = value === undefined || (typeof value === 'string' && value.length <= TEXT_CHARS_MAX)
+    if (!isText) refuse(name, value, `a text of at most ${TEXT_CHARS_MAX} characters`)
+  }
+}
+
 export function cancelled(signal: AbortSignal): RemoteError {
   const reason = signal.reason as unknown
   if (reason instanceof RemoteError) return reason
@@ -279,7 +359,7 @@ export function cancelled(signal: AbortSignal): RemoteError {
 }
 
 /** Functions by name; a promise it is not, so that it may be awaited. */
-function proxy(invoke: (fn: string, args: readonly unknown[]) => unknown): unknown {
+export function proxy(invoke: (fn: string, args: readonly unknown[]) => unknown): unknown {
   const known = new Map<string, (...args: unknown[]) => unknown>()
   return new Proxy(Object.freeze({}), {
     get(_, name) {
