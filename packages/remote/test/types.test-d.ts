@@ -91,7 +91,7 @@ test('the context that the node adds is no parameter of the client', () => {
   expectTypeOf(client.stream.maybeContext).toEqualTypeOf<
     (n: number) => RemoteStream<{ n: number; node: string | undefined }>
   >()
-  expectTypeOf(client.call.optionalThenContext).parameters.toEqualTypeOf<[a: string, b?: number]>()
+  expectTypeOf(client.call.optionalThenContext).toEqualTypeOf<(a: string, b?: number) => Promise<string>>()
   expectTypeOf(client.call.onlyContext).parameters.toEqualTypeOf<[]>()
 })
 

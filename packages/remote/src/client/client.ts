@@ -65,6 +65,9 @@ export interface ClientOptions extends CallOptions {
 }
 
 export interface ContractedOptions extends ClientOptions {
+}
+
+export interface ContractedOptions extends ClientOptions {
   /** Arguments are held against it before they are sent, as they are on the node. */
   readonly contract?: Contract
 }

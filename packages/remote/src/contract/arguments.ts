@@ -1,5 +1,5 @@
 /** The list of arguments of a call, as one schema made of the schemas of a contract. */
-import { asyncIteratorOf } from '../session/pump.ts'
+import { asyncIteratorOf, isStream } from '../session/pump.ts'
 import type { JsonSchema, SchemaIssue, SchemaOf, SchemaResult } from './schema.ts'
 
 /**
@@ -57,19 +57,22 @@ export function streamOf<In, Out>(
   const standard = {
     version: 1 as const,
     validate(value: unknown): SchemaResult<AsyncIterable<Out>> {
-      const iterator = asyncIteratorOf(value)
-      if (iterator === undefined) return { issues: [{ message: 'expected a stream' }] }
-      return { value: checkedItems(iterator, item) }
+      if (!isStream(value)) return { issues: [{ message: 'expected a stream' }] }
+      return { value: checkedItems(value as object, item) }
     },
     jsonSchema: { input: json('input'), output: json('output') },
   }
   return { '~standard': standard }
 }
 
-function checkedItems<Out>(iterator: AsyncIterator<unknown>, item: SchemaOf<unknown, Out>): AsyncIterableIterator<Out> {
+/** Looking at a stream does not begin it: the iterator is made at the first step. */
+function checkedItems<Out>(stream: object, item: SchemaOf<unknown, Out>): AsyncIterableIterator<Out> {
+  let made: AsyncIterator<unknown> | undefined
   let n = 0
   return {
     async next() {
+      made ??= asyncIteratorOf(stream) as AsyncIterator<unknown>
+      const iterator = made
       const step = await iterator.next()
       if (step.done === true) return { done: true, value: undefined }
       const checked = await item['~standard'].validate(step.value)
@@ -80,7 +83,7 @@ function checkedItems<Out>(iterator: AsyncIterator<unknown>, item: SchemaOf<unkn
       throw new TypeError(`item ${n - 1} of a stream does not fit its contract: ${message}`)
     },
     async return() {
-      await iterator.return?.()
+      await (made ?? asyncIteratorOf(stream))?.return?.()
       return { done: true, value: undefined }
     },
     [Symbol.asyncIterator]() {

@@ -214,6 +214,7 @@ describe('a client with a contract', () => {
     expect(await careful.call.parsed('four')).toBe('4 letters')
     expect(await collect(careful.stream.readings({ sensor: 'a', rate: 1 }))).toEqual([1, 2, 3, 4])
     expect(await careful.call.sum(oneTwo(), 1)).toBe(6)
+    expect(await careful.call.sum(ReadableStream.from(oneTwo()), 1)).toBe(6)
   })
 })
 
