@@ -13,6 +13,7 @@ function mark(text: string): void {
 
 export default {
   echo: (value: unknown) => value,
+  checked: (value: string) => value,
   whoami: () => process.env.MILLRACE_NODE,
   /** Slow on the node that MILLRACE_SLOW_MS says so of. */
   async work() {
@@ -117,7 +118,18 @@ export default {
   blob: (size: number) => new Uint8Array(size).map((_, i) => i % 256),
 }
 
+/** A Standard Schema of one text, as zod or valibot would make it. */
+const oneText = {
+  '~standard': {
+    version: 1,
+    vendor: 'by hand',
+    validate: (args: unknown[]) =>
+      typeof args[0] === 'string' ? { value: args } : { issues: [{ message: 'it must be a text', path: [0] }] },
+  },
+}
+
 export const options = {
+  checked: { input: oneText },
   whoami: { policy: 'round-robin' },
   work: { policy: 'least-in-flight' },
 }

@@ -1,0 +1,2 @@
+/** A node that no case touches. */
+export default { echo: (value: unknown) => value }
