@@ -221,17 +221,22 @@ export class ComputeNode {
     return this
   }
 
-  /** Offers the functions of a host. Its calls are this node's: drained with them, and ended with them. */
-  attach(host: FunctionHost): void {
-    const taken = host.offers.find(({ name }) => this.#functions.has(name) || this.#hostOf(name) !== undefined)
+  /**
+   * Offers the functions of hosts. Their calls are this node's: drained with them, and ended with them.
+   * @throws UsageError `REMOTE_FUNCTION` for a name that is taken; then none of them is offered
+   */
+  attach(...hosts: readonly FunctionHost[]): void {
+    const names = hosts.flatMap((host) => host.offers.map((offer) => offer.name))
+    const taken = names.find((name) => this.#functions.has(name) || this.#hostOf(name) !== undefined)
     if (taken !== undefined) {
-      throw new UsageError('REMOTE_FUNCTION', `"${taken.name}" is registered already; unregister it first.`)
+      throw new UsageError('REMOTE_FUNCTION', `"${taken}" is registered already; unregister it first.`)
     }
-    this.#hosts.push(host)
-    host.onOffer = () => this.#sendOffer()
-    host.onIdle = () => this.#whenIdleNow()
     const { session } = this.#connection
-    if (session !== undefined) host.link(session, this.#payloadBytesMax)
+    for (const host of hosts) {
+      this.#hosts.push(host)
+      host.onIdle = () => this.#whenIdleNow()
+      if (session !== undefined) host.link(session, this.#payloadBytesMax)
+    }
     this.#sendOffer()
   }
 

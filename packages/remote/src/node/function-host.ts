@@ -5,12 +5,10 @@ import type { Session } from '../session/session.ts'
 
 export interface FunctionHost {
   readonly offers: readonly OfferedFunction[]
-  /** Streams that wait for their consumers to come back, by name. */
+  /** Streams that may wait for their consumers to come back, by name. */
   readonly held: readonly string[]
   /** Calls under way, and those that wait. */
   readonly inFlight: number
-  /** Called when `offers` or `held` have changed. */
-  onOffer: () => void
   /** Called when the last call has ended. */
   onIdle: () => void
   /** A session with the gateway has begun, or (undefined) ended. */

@@ -43,24 +43,18 @@ export async function serveFile(node: ComputeNode, module: URL, options: ServeFi
     pick: 'shared',
     ...{ id, stacks, holdMs },
   }
-  const shared = await ThreadHost.start({ start, size: 1, isPool: false, time, log })
-  if (shared.threaded.length === 0) {
-    node.attach(shared.host)
-    return { functions: shared.host.offers, threaded: [] }
-  }
+  const hosts: ThreadHost[] = []
   try {
-    const pool = await ThreadHost.start({
-      start: { ...start, pick: 'threaded' },
-      size: threads,
-      isPool: true,
-      time,
-      log,
-    })
-    node.attach(shared.host)
-    node.attach(pool.host)
-    return { functions: [...shared.host.offers, ...pool.host.offers], threaded: shared.threaded }
+    const shared = await ThreadHost.start({ start, size: 1, isPool: false, time, log })
+    hosts.push(shared.host)
+    if (shared.threaded.length > 0) {
+      const ofPool = { ...start, pick: 'threaded' as const }
+      hosts.push((await ThreadHost.start({ start: ofPool, size: threads, isPool: true, time, log })).host)
+    }
+    node.attach(...hosts)
+    return { functions: hosts.flatMap((host) => host.offers), threaded: shared.threaded }
   } catch (error) {
-    await shared.host.close()
+    await Promise.all(hosts.map((host) => host.close()))
     throw error
   }
 }

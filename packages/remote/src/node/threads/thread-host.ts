@@ -11,7 +11,7 @@
 import { UsageError } from 'millrace/connector'
 import { decodeJson, encodeJson } from '../../protocol/codec.ts'
 import { FRAME, type Frame, hasMore, NO_BODY } from '../../protocol/frame.ts'
-import { type OfferedFunction, type OpenHeader, parseOffer } from '../../protocol/messages.ts'
+import type { OfferedFunction, OpenHeader } from '../../protocol/messages.ts'
 import { RemoteError, toPlainError } from '../../remote-error.ts'
 import type { Session } from '../../session/session.ts'
 import type { Time } from '../../time.ts'
@@ -30,6 +30,8 @@ export interface ThreadHostOptions {
 
 const STREAMS_PER_THREAD = 64
 const QUEUE_MAX = 1024
+/** Streams that may be resumed and are remembered; beyond them the one that began first is not found again. */
+const STREAMS_MAX = 10_000
 const GRACE_MS = 5_000
 /** Waits before a thread that ended before it was ready is started again: doubled each time. */
 const RESTART_FIRST_MS = 100
@@ -41,8 +43,6 @@ interface Thread {
   /** Starts in a row that came to nothing. */
   failures: number
   readonly calls: Map<number, HostedCall>
-  /** Names of streams that wait in it for their consumers. */
-  held: readonly string[]
   /** A call was cancelled, and the thread has not been heard since. */
   isBusyForNobody: boolean
 }
@@ -60,12 +60,13 @@ export class ThreadHost implements FunctionHost {
   readonly #threads: Thread[]
   readonly #calls = new Map<number, HostedCall>()
   #waiting: HostedCall[] = []
+  /** Where streams are that may be resumed, by name. */
+  readonly #streams = new Map<string, Thread>()
   #offers: readonly OfferedFunction[] = []
   #session: Session | undefined
   #payloadBytesMax: number | undefined
   #isClosed = false
   #onStarted: { resolve(threaded: readonly string[]): void; reject(error: PlainFailure): void } | undefined
-  onOffer = (): void => {}
   onIdle = (): void => {}
 
   private constructor(options: ThreadHostOptions) {
@@ -96,8 +97,9 @@ export class ThreadHost implements FunctionHost {
     return this.#offers
   }
 
+  /** More than wait perhaps: a thread that has given one up says so when it is asked for it. */
   get held(): readonly string[] {
-    return this.#threads.flatMap((thread) => thread.held)
+    return [...this.#streams.keys()]
   }
 
   get inFlight(): number {
@@ -135,8 +137,12 @@ export class ThreadHost implements FunctionHost {
 
   onFrame(frame: Frame): boolean {
     if (frame.call === 0) {
-      for (const thread of this.#threads) thread.worker.send(frame)
-      return false
+      if (frame.type !== FRAME.RELEASE) return false
+      const id = String(decodeJson(frame.body).id)
+      const thread = this.#streams.get(id)
+      this.#streams.delete(id)
+      thread?.worker.send(frame)
+      return thread !== undefined
     }
     const call = this.#calls.get(frame.call)
     if (call === undefined) return false
@@ -145,6 +151,7 @@ export class ThreadHost implements FunctionHost {
     if (thread !== undefined) thread.worker.send(frame)
     else if (!isOver) call.frames.push({ ...frame, body: frame.body.slice() })
     if (isOver) {
+      if (frame.type === FRAME.CANCEL && call.header.resume !== undefined) this.#streams.delete(call.header.resume.id)
       this.#forget(call)
       if (thread !== undefined && frame.type === FRAME.CANCEL) this.#watch(thread)
       this.#placeWaiting()
@@ -187,7 +194,6 @@ export class ThreadHost implements FunctionHost {
       isReady: false,
       failures: 0,
       calls: new Map(),
-      held: [],
       isBusyForNobody: false,
     }
     this.#startWorker(thread, index)
@@ -226,12 +232,20 @@ export class ThreadHost implements FunctionHost {
   /** T1. False when it has to wait. */
   #place(call: HostedCall): boolean {
     const { fn, resume } = call.header
-    const holder = resume === undefined ? undefined : this.#threads.find((thread) => thread.held.includes(resume.id))
+    const holder = resume?.isAgain === true ? this.#streams.get(resume.id) : undefined
     const thread = holder ?? this.#free(fn)
     if (thread === undefined) return false
+    if (resume !== undefined) this.#remember(resume.id, thread)
     call.thread = thread
     thread.calls.set(call.number, call)
     return true
+  }
+
+  #remember(id: string, thread: Thread): void {
+    this.#streams.delete(id)
+    this.#streams.set(id, thread)
+    const [oldest] = this.#streams.keys()
+    if (this.#streams.size > STREAMS_MAX && oldest !== undefined) this.#streams.delete(oldest)
   }
 
   #free(fn: string): Thread | undefined {
@@ -265,9 +279,9 @@ export class ThreadHost implements FunctionHost {
 
   #fromThread(thread: Thread, frame: Frame): void {
     if (frame.call === 0) {
-      if (frame.type !== FRAME.OFFER) return
-      thread.held = parseOffer(decodeJson(frame.body)).held ?? []
-      this.onOffer()
+      if (frame.type !== FRAME.RELEASE) return
+      this.#streams.delete(String(decodeJson(frame.body).id))
+      this.#session?.send(FRAME.RELEASE, 0, frame.body)
       return
     }
     const call = thread.calls.get(frame.call)
@@ -310,7 +324,7 @@ export class ThreadHost implements FunctionHost {
     const wasReady = thread.isReady
     const lost = [...thread.calls.values()]
     thread.isReady = false
-    thread.held = []
+    for (const [id, holder] of this.#streams) if (holder === thread) this.#streams.delete(id)
     void thread.worker.terminate()
     for (const call of lost) {
       const { fn, idempotent } = call.header
