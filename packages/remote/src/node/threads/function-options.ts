@@ -1,5 +1,6 @@
 /** What a file says of its functions, beside the functions: options, and which of them run in threads of their own. */
 import { UsageError } from 'millrace/connector'
+import type { Contract, ContractFunction } from '../../contract/contract.ts'
 import type { FunctionOptions, NodeFunction } from '../compute-node.ts'
 import { kindOf } from '../kind.ts'
 
@@ -44,8 +45,8 @@ export interface FileFunction {
 const GeneratorFunction = Object.getPrototypeOf(function* () {}).constructor as unknown
 
 /**
- * The functions of a module for `millrace node`: its default export is an object of them; `options`, where there is such
- * an export, has options by name, which win over those given with `fn`.
+ * The functions of a module for `millrace node`: its default export is an object of them. Where there are such exports,
+ * `contract` holds arguments and results, and `options` has options by name, which win over those given with `fn`.
  * @throws UsageError `REMOTE_FILE_EXPORT`
  */
 export function functionsOf(module: Readonly<Record<string, unknown>>, file: string): FileFunction[] {
@@ -57,23 +58,49 @@ export function functionsOf(module: Readonly<Record<string, unknown>>, file: str
       `${file} exports ${found}, and no object of functions. End the file with: export default { add, readings }`,
     )
   }
+  const contract = contractOf(module.contract)
   const table = (module.options ?? {}) as Readonly<Record<string, FileFunctionOptions>>
   const entries = Object.entries(functions).filter(
     (entry): entry is [string, NodeFunction] => typeof entry[1] === 'function',
   )
-  const unknown = Object.keys(table).find((name) => !entries.some(([known]) => known === name))
-  if (entries.length === 0 || unknown !== undefined) {
-    const what = unknown === undefined ? 'has no function' : `has no function "${unknown}", which "options" names`
-    throw new UsageError('REMOTE_FILE_EXPORT', `the default export of ${file} ${what}.`)
+  const has = (name: string): boolean => entries.some(([known]) => known === name)
+  const unknown = Object.keys(table).find((name) => !has(name))
+  const missing = [...(contract?.functions.keys() ?? [])].find((name) => !has(name))
+  if (entries.length === 0 || unknown !== undefined || missing !== undefined) {
+    const what =
+      unknown !== undefined
+        ? `no function "${unknown}", which "options" names`
+        : missing !== undefined
+          ? `no function "${missing}", which "contract" names`
+          : 'no function'
+    throw new UsageError('REMOTE_FILE_EXPORT', `the default export of ${file} has ${what}.`)
   }
   return entries.map(([name, implementation]) => {
     const { thread, ...options } = { ...optionsOf(implementation), ...table[name] }
     const isThreaded = thread ?? implementation.constructor === GeneratorFunction
+    const promised = contract === undefined ? {} : promisedBy(contract.functions.get(name))
     return {
       name,
       fn: implementation.bind(functions) as NodeFunction,
-      options: { kind: kindOf(implementation), ...options },
+      options: { kind: kindOf(implementation), ...options, ...promised },
       isThreaded,
     }
   })
+}
+
+function contractOf(exported: unknown): Contract | undefined {
+  const functions = (exported as Partial<Contract> | undefined)?.functions
+  return functions instanceof Map ? (exported as Contract) : undefined
+}
+
+function promisedBy(promised: ContractFunction | undefined): FunctionOptions {
+  if (promised === undefined) return {}
+  const { kind, description, input, output, inputJson, outputJson } = promised
+  return {
+    ...{ kind, input },
+    ...(description === undefined ? {} : { description }),
+    ...(output === undefined ? {} : { output }),
+    ...(inputJson === undefined ? {} : { inputJson }),
+    ...(outputJson === undefined ? {} : { outputJson }),
+  }
 }
