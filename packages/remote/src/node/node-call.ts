@@ -43,13 +43,15 @@ const LIST_ITEMS_MAX = 1_000_000
 
 export class NodeCall {
   readonly #options: NodeCallOptions
-  readonly #abort = new AbortController()
   readonly #assembler: Assembler
   readonly #outlet: Outlet
   readonly #inputs: Inlet[] = []
   readonly #deadlineAtMs: number | undefined
   #args: unknown[] = []
-  #iterator: AsyncIterator<unknown> | Iterator<unknown> | undefined
+  /** Made when the function asks for its signal: most do not. */
+  #abort: AbortController | undefined
+  #reason: unknown
+  #endIterator: () => unknown = () => {}
   #startedAtMs: number | undefined
   #isEnded = false
   /** Nobody will ask for what it has not said. */
@@ -175,7 +177,8 @@ export class NodeCall {
   #begin(): void {
     this.#awaitsGateway = false
     this.#startedAtMs = this.#options.time.now()
-    this.#run().catch((error) => this.fail(error))
+    const context = this.#context()
+    runInContext(context, () => this.#run(context)).catch((error) => this.fail(error))
   }
 
   /** Answers with an error. */
@@ -210,7 +213,8 @@ export class NodeCall {
     this.#options.onReady(this)
   }
 
-  async #run(): Promise<void> {
+  /** In the context of the call: what is awaited here goes on in it, each step of a generator too. */
+  async #run(context: CallContext): Promise<void> {
     const { registered, header, time } = this.#options
     const { fn, options, name } = registered
     if (options.input !== undefined) {
@@ -218,11 +222,10 @@ export class NodeCall {
       this.#args = Array.isArray(checked) ? checked : this.#args
     }
     if (this.#isEnded) return
-    const context = this.#context()
     // A parameter more than there are arguments is for the context.
     const args = this.#args.length < fn.length ? [...this.#args] : this.#args
     if (this.#args.length < fn.length) args[fn.length - 1] = context
-    let result: unknown = runInContext(context, () => fn(...args))
+    let result: unknown = fn(...args)
     if (result instanceof Promise) result = await result
     const iterator = iteratorOf(result)
     if (this.#isEnded) {
@@ -231,16 +234,13 @@ export class NodeCall {
     }
     if (iterator === undefined) await this.#value(result)
     else {
-      const inContext = inContextOf(
-        iterator,
-        context,
-        options.output === undefined ? undefined : (item) => this.#checked(item),
-      )
-      this.#iterator = inContext
+      const items = options.output === undefined ? iterator : checkedItems(iterator, (item) => this.#checked(item))
+      // Whoever ends the call is outside of its context.
+      this.#endIterator = () => runInContext(context, () => items.return?.())
       if (header.mode === 'stream') {
-        await pump(inContext, this.#outlet, time, (thrown) => this.fail(thrown))
+        await pump(items, this.#outlet, time, (thrown) => this.fail(thrown))
         this.#finish(ENDED)
-      } else await this.#list(inContext)
+      } else await this.#list(items)
     }
   }
 
@@ -288,8 +288,11 @@ export class NodeCall {
   #context(): CallContext {
     const { node, header } = this.#options
     const deadlineAtMs = this.#deadlineAtMs
+    const signal = (): AbortSignal => this.#signal
     return {
-      signal: this.#abort.signal,
+      get signal() {
+        return signal()
+      },
       node,
       function: header.fn,
       id: header.id ?? `${this.#session.peer}#${this.#call}`,
@@ -297,6 +300,12 @@ export class NodeCall {
       remainingMs: () =>
         deadlineAtMs === undefined ? undefined : Math.max(0, deadlineAtMs - this.#options.time.now()),
     }
+  }
+
+  get #signal(): AbortSignal {
+    this.#abort ??= new AbortController()
+    if (this.#isEnded) this.#abort.abort(this.#reason)
+    return this.#abort.signal
   }
 
   #late(): RemoteError {
@@ -313,12 +322,13 @@ export class NodeCall {
     if (this.#isEnded) return
     this.#isEnded = true
     this.#cancelDeadline()
-    this.#abort.abort(reason)
+    this.#reason = reason
+    this.#abort?.abort(reason)
     for (const input of this.#inputs) input.fail(reason)
-    const iterator = this.#iterator
-    this.#iterator = undefined
+    const endIterator = this.#endIterator
+    this.#endIterator = () => {}
     // Queued behind a step that is under way; a generator that waits at a yield runs its `finally` now.
-    Promise.resolve(iterator?.return?.()).catch(() => {})
+    Promise.resolve(endIterator()).catch(() => {})
     const ranMs = this.#startedAtMs === undefined ? undefined : this.#options.time.now() - this.#startedAtMs
     this.#options.onRan(this, ranMs)
     // A long result goes on as its credit allows.
@@ -326,20 +336,16 @@ export class NodeCall {
   }
 }
 
-/** The iterator, with each step in the call's context, and its items checked. */
-function inContextOf(
+/** The iterator, with its items checked. */
+function checkedItems(
   iterator: AsyncIterator<unknown> | Iterator<unknown>,
-  context: CallContext,
-  check: ((item: unknown) => Promise<unknown>) | undefined,
-): AsyncIterator<unknown> | Iterator<unknown> {
-  const next = (): IteratorResult<unknown> | Promise<IteratorResult<unknown>> =>
-    runInContext(context, () => iterator.next())
-  const checkedNext = async (): Promise<IteratorResult<unknown>> => {
-    const step = await next()
-    return step.done === true || check === undefined ? step : { done: false, value: await check(step.value) }
-  }
+  check: (item: unknown) => Promise<unknown>,
+): AsyncIterator<unknown> {
   return {
-    next: check === undefined ? next : checkedNext,
-    return: () => runInContext(context, () => iterator.return?.() ?? { done: true, value: undefined }),
-  } as AsyncIterator<unknown>
+    async next() {
+      const step = await iterator.next()
+      return step.done === true ? step : { done: false, value: await check(step.value) }
+    },
+    return: async () => (await iterator.return?.()) ?? { done: true, value: undefined },
+  }
 }
