@@ -104,6 +104,7 @@ export function connectWebSocket(url: string, { tls }: WebSocketConnectOptions =
         maxPayload: MESSAGE_BYTES_MAX,
         handshakeTimeout: CONNECT_MS,
         skipUTF8Validation: true,
+        ...(isUnseen(url) ? { generateMask: zero } : {}),
         ...tls,
       })
     } catch (cause) {
@@ -119,6 +120,19 @@ export function connectWebSocket(url: string, { tls }: WebSocketConnectOptions =
       resolve(new WebSocketLink(socket, url))
     })
   })
+}
+
+/**
+ * WebSocket clients mask what they send so that no proxy on the way takes it for something else. Where there can be none, on
+ * this machine and in TLS, the mask is zero: masking took a tenth of the time of large payloads at each end.
+ */
+export function isUnseen(url: string): boolean {
+  const { protocol, hostname } = new URL(url)
+  return protocol === 'wss:' || hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.')
+}
+
+function zero(mask: Buffer): void {
+  mask.fill(0)
 }
 
 export interface WebSocketAccept {
