@@ -12,6 +12,7 @@
 import { RemoteError } from '../remote-error.ts'
 
 const JSON_FORM = 0
+const JSON_FORM_CHAR = '\0'
 const BYTES_FORM = 1
 const TAGGED_FORM = 2
 
@@ -22,8 +23,14 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /** @throws RemoteError `INVALID_ARGUMENT` for what cannot be sent, with its path */
 export function encode(value: unknown): Uint8Array {
-  if (isPlainJson(value, 0)) return withForm(JSON_FORM, encoder.encode(JSON.stringify(value)))
-  if (value instanceof Uint8Array) return withForm(BYTES_FORM, value)
+  // The character 0 is the byte 0: the form, without a copy of the bytes.
+  if (isPlainJson(value, 0)) return encoder.encode(JSON_FORM_CHAR + JSON.stringify(value))
+  if (value instanceof Uint8Array) {
+    const out = new Uint8Array(1 + value.length)
+    out[0] = BYTES_FORM
+    out.set(value, 1)
+    return out
+  }
   const parts: Uint8Array[] = []
   const json = encoder.encode(JSON.stringify([tagged(value, parts, '', 0), parts.map((part) => part.length)]))
   const out = new Uint8Array(5 + json.length + parts.reduce((sum, part) => sum + part.length, 0))
@@ -68,13 +75,6 @@ export function decodeJson(bytes: Uint8Array): Record<string, unknown> {
     throw new RemoteError('PROTOCOL_ERROR', 'a header is not JSON; the peer does not speak this protocol.', { cause })
   }
   throw new RemoteError('PROTOCOL_ERROR', 'a header is no JSON object; the peer does not speak this protocol.')
-}
-
-function withForm(form: number, body: Uint8Array): Uint8Array {
-  const out = new Uint8Array(1 + body.length)
-  out[0] = form
-  out.set(body, 1)
-  return out
 }
 
 /** Does JSON keep this value as it is? */

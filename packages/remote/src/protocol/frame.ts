@@ -125,13 +125,15 @@ function broken(what: string): RemoteError {
   return new RemoteError('PROTOCOL_ERROR', `${what}; the peer does not speak this protocol, or bytes were lost.`)
 }
 
+const CAPACITY_BYTES = 4096
+
 /** Gathers frames into one message. */
 export class FrameWriter {
   #bytes: Uint8Array
   #view: DataView
   #length = 0
 
-  constructor(capacity = 4096) {
+  constructor(capacity = CAPACITY_BYTES) {
     this.#bytes = new Uint8Array(capacity)
     this.#view = new DataView(this.#bytes.buffer)
   }
@@ -157,7 +159,8 @@ export class FrameWriter {
   /** The message so far, which the caller then owns; the writer begins anew. */
   take(): Uint8Array {
     const message = this.#bytes.subarray(0, this.#length)
-    this.#bytes = new Uint8Array(Math.max(4096, Math.min(this.#length * 2, FRAME_BYTES_MAX)))
+    // The next is likely as long; the room is cleared by the platform, so more of it would cost.
+    this.#bytes = new Uint8Array(Math.max(CAPACITY_BYTES, Math.min(this.#length, FRAME_BYTES_MAX)))
     this.#view = new DataView(this.#bytes.buffer)
     this.#length = 0
     return message

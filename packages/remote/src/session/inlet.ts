@@ -14,6 +14,9 @@ import type { Credit } from './outlet.ts'
 import { tooLarge } from './outlet.ts'
 import type { Session } from './session.ts'
 
+/** Bytes that may be kept for each byte of a piece, until its body is whole. */
+const KEPT_PER_PIECE_MAX = 3
+
 /** Puts the pieces of a body together. */
 export class Assembler {
   readonly #payloadBytesMax: number
@@ -38,8 +41,9 @@ export class Assembler {
     this.#first ??= frame
     this.#bytes += frame.body.length
     if (this.#bytes > this.#payloadBytesMax) throw tooLarge(this.#bytes, this.#payloadBytesMax)
-    // Copied: a piece is a view into a message that would be kept whole.
-    this.#pieces.push(frame.body.slice())
+    // A piece is a view into a message, which would be kept whole: copied unless it is a good part of it.
+    const isMuch = frame.body.length * KEPT_PER_PIECE_MAX >= frame.body.buffer.byteLength
+    this.#pieces.push(isMuch ? frame.body : frame.body.slice())
     if (hasMore(frame)) return undefined
     const body = new Uint8Array(this.#bytes)
     let at = 0
