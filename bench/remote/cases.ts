@@ -3,7 +3,7 @@ import { Latencies, type Percentiles } from '../lib/histogram.ts'
 import { KIB_TEXT, machineMs } from './functions.ts'
 import { type Calls, type Items, measureCalls, measureItems } from './load.ts'
 import { residentMib } from './processes.ts'
-import { type BenchClient, type Stack, startStack, type Transport } from './stack.ts'
+import { type BenchClient, type Cpu, type Stack, startStack, type Transport } from './stack.ts'
 
 export interface CaseOptions {
   readonly transport: Transport
@@ -28,16 +28,50 @@ export const cases = { calls, items, first, large, loss, stopped, sensor, arriva
   Case
 >
 
+/** CPU time of each call or item, over all threads of a process. */
+export interface CpuEach {
+  readonly clientUs: number
+  readonly gatewayUs: number
+  readonly nodeUs: number
+}
+
+class CpuMeter {
+  readonly #stack: Stack
+  #before: Cpu
+
+  constructor(stack: Stack) {
+    this.#stack = stack
+    this.#before = stack.cpuMs()
+  }
+
+  start(): void {
+    this.#before = this.#stack.cpuMs()
+  }
+
+  usEach(count: number): CpuEach {
+    const now = this.#stack.cpuMs()
+    const us = (process: keyof Cpu): number => ((now[process] - this.#before[process]) * 1000) / count
+    return { clientUs: us('client'), gatewayUs: us('gateway'), nodeUs: us('node') }
+  }
+}
+
 /** Echo, `callers` at once. */
-function calls({ transport, profiles, callers, ms }: CaseOptions): Promise<Calls> {
-  return withStack(['n1'], transport, profiles, (_, client) => measureCalls(client.call.echo, callers, ms))
+function calls({ transport, profiles, callers, ms }: CaseOptions): Promise<Calls & CpuEach> {
+  return withStack(['n1'], transport, profiles, async (stack, client) => {
+    const cpu = new CpuMeter(stack)
+    const measured = await measureCalls(client.call.echo, callers, ms, () => cpu.start())
+    return { ...measured, ...cpu.usEach(measured.count) }
+  })
 }
 
 /** One stream, read as fast as it comes. */
-function items({ transport, profiles, items: count, fn }: CaseOptions): Promise<Items> {
-  return withStack(['n1'], transport, profiles, (_, client) =>
-    measureItems(client.stream[fn], count, fn === 'texts' ? () => KIB_TEXT : (i) => i),
-  )
+function items({ transport, profiles, items: count, fn }: CaseOptions): Promise<Items & CpuEach> {
+  return withStack(['n1'], transport, profiles, async (stack, client) => {
+    const cpu = new CpuMeter(stack)
+    const expected = fn === 'texts' ? () => KIB_TEXT : (i: number) => i
+    const measured = await measureItems(client.stream[fn], count, expected, () => cpu.start())
+    return { ...measured, ...cpu.usEach(count) }
+  })
 }
 
 /** From the moment the generator yields its first item to the consumer. */

@@ -19,9 +19,11 @@ export async function measureCalls(
   call: (value: number) => Promise<unknown>,
   callers: number,
   ms: number,
+  onWarm = (): void => {},
 ): Promise<Calls> {
   await keepCalling(call, callers, Math.min(ms, WARM_MS), new Latencies())
   const latencies = new Latencies()
+  onWarm()
   const startMs = machineMs()
   await keepCalling(call, callers, ms, latencies)
   const percentiles = latencies.percentiles()
@@ -51,8 +53,10 @@ export async function measureItems(
   open: (count: number) => AsyncIterable<unknown>,
   count: number,
   expected: (i: number) => unknown,
+  onWarm = (): void => {},
 ): Promise<Items> {
   await readItems(open(Math.ceil(count / 10)), Math.ceil(count / 10), expected)
+  onWarm()
   return readItems(open(count), count, expected)
 }
 

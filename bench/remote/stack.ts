@@ -1,21 +1,30 @@
 /** A gateway and its nodes, each a process of its own, for one measurement. */
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Client, type ClientOptions, connect } from '@millrace/remote'
 import type { functions } from './functions.ts'
-import { type Process, start } from './processes.ts'
+import { cpuMs, type Process, start } from './processes.ts'
 
 export type BenchClient = Client<typeof functions>
 export type Transport = 'websocket' | 'nats'
+
+export interface Cpu {
+  readonly client: number
+  readonly gateway: number
+  readonly node: number
+}
 
 export interface Stack {
   readonly gateway: Process
   readonly nodes: readonly Process[]
   connect(options?: ClientOptions): Promise<BenchClient>
+  /** CPU time of each process so far, ms. */
+  cpuMs(): Cpu
   stop(): Promise<void>
 }
 
-/** With `profiles`, a folder, each process leaves a CPU profile there. */
+/** With `profiles`, a folder, each process but the client leaves a CPU profile in a folder of its role there. */
 export async function startStack(
   nodes: readonly string[],
   transport: Transport = 'websocket',
@@ -26,8 +35,7 @@ export async function startStack(
     for (const process of started.reverse()) await process.stop()
   }
   const role = async (name: string, args: readonly string[]): Promise<Process> => {
-    const profiling =
-      profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name}.cpuprofile`]
+    const profiling = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${join(profiles, name)}`]
     const process_ = await start(process.execPath, [
       ...['--conditions=millrace-source', ...profiling, RUN, '--role', name],
       ...args,
@@ -46,7 +54,13 @@ export async function startStack(
     const url = transport === 'nats' ? nats : gateway.ready
     const all: Process[] = []
     for (const id of nodes) all.push(await role('node', ['--gateway', url, '--id', id]))
-    return { gateway, nodes: all, connect: (options) => connect({ gateway: url, ...options }), stop }
+    return {
+      gateway,
+      nodes: all,
+      connect: (options) => connect({ gateway: url, ...options }),
+      cpuMs: () => ({ client: cpuMs(process.pid), gateway: cpuMs(gateway.pid), node: cpuMs(all[0].pid) }),
+      stop,
+    }
   } catch (error) {
     await stop()
     throw error
