@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import type { TlsOptions } from 'node:tls'
 import { UsageError } from 'millrace/connector'
+import type { MetricFamily } from 'millrace/observe'
 import type { Contract } from '../contract/contract.ts'
 import { CLOSE, type Link } from '../link/link.ts'
 import type { NatsAddress } from '../link/nats.ts'
@@ -27,6 +28,7 @@ import { realTime, type Time } from '../time.ts'
 import { type Access, AccessList, ANYONE, type TokenRights } from './access.ts'
 import { EdgeCheck } from './edge-check.ts'
 import type { FunctionFigures } from './function-figures.ts'
+import { gatewayMetrics } from './metrics.ts'
 import { type NodeEntry, Registry } from './registry.ts'
 import { type NodeParty, type Party, Router, type RouterStats } from './router.ts'
 
@@ -121,6 +123,8 @@ export class GatewayCore {
   #lease = 0
   #sessionsMade = 0
   #refused = 0
+  /** Of links that are closed. */
+  readonly #past = { bytesReceived: 0, bytesSent: 0, cut: { slow: 0, silent: 0, protocol: 0 } }
 
   constructor(options: GatewayOptions) {
     this.#time = options.time ?? realTime
@@ -142,6 +146,10 @@ export class GatewayCore {
       this.#options.payloadBytesMax,
       (entry) => this.#parties.get(entry) as NodeParty,
     )
+  }
+
+  get connectionsMax(): number {
+    return this.#options.connectionsMax
   }
 
   get nodes(): NodeStatus[] {
@@ -179,6 +187,22 @@ export class GatewayCore {
     }
   }
 
+  /** For Prometheus and consoles. */
+  get metrics(): readonly MetricFamily[] {
+    const sessions = [...this.#sessions]
+    const sum = (of: (session: Session) => number): number => sessions.reduce((total, each) => total + of(each), 0)
+    const most = (of: (session: Session) => number): number =>
+      sessions.reduce((max, each) => Math.max(max, of(each)), 0)
+    return gatewayMetrics(this.stats, {
+      connections: sessions.length,
+      bytesReceived: this.#past.bytesReceived + sum(({ bytesReceived }) => bytesReceived),
+      bytesSent: this.#past.bytesSent + sum(({ bytesSent }) => bytesSent),
+      bufferedBytesMax: most(({ bufferedBytes }) => bufferedBytes),
+      bufferedBytesMost: most(({ bufferedBytesMost }) => bufferedBytesMost),
+      cut: this.#past.cut,
+    })
+  }
+
   close(): void {
     for (const session of [...this.#sessions]) session.close(CLOSE.goingAway, 'the gateway stops')
   }
@@ -209,6 +233,11 @@ export class GatewayCore {
       onClose: ({ code, reason }) => {
         cancelHello()
         this.#sessions.delete(session)
+        this.#past.bytesReceived += session.bytesReceived
+        this.#past.bytesSent += session.bytesSent
+        if (code === CLOSE.slowConsumer) this.#past.cut.slow++
+        if (code === CLOSE.silent) this.#past.cut.silent++
+        if (code === CLOSE.protocolError) this.#past.cut.protocol++
         if (code !== CLOSE.normal) this.#log('info', `${session.peer} is gone: ${reason || `code ${code}`}`)
         onClose()
       },

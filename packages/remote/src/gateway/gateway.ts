@@ -3,6 +3,7 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import { createServer as createHttpsServer } from 'node:https'
 import { type AddressInfo, isIP } from 'node:net'
 import { messageOf, OperationalError, UsageError } from 'millrace/connector'
+import type { MetricFamily } from 'millrace/observe'
 import type { Link } from '../link/link.ts'
 import { acceptWebSockets } from '../link/websocket.ts'
 import { GatewayCore, type GatewayOptions, type GatewayStats, type NodeStatus } from './gateway-core.ts'
@@ -13,10 +14,18 @@ export interface Gateway {
   readonly port: number
   readonly nodes: readonly NodeStatus[]
   readonly stats: GatewayStats
+  /** Connections, calls, bytes and buffers, in the shape that `millrace/observe` renders. */
+  readonly metrics: readonly MetricFamily[]
   /** Takes a link that came another way than through the port. */
   accept(link: Link): void
   close(): Promise<void>
 }
+
+/** Whoever has not asked for a WebSocket by then is cut off. */
+const HANDSHAKE_MS = 5_000
+const HANDSHAKE = { headersTimeout: HANDSHAKE_MS, requestTimeout: HANDSHAKE_MS, connectionsCheckingInterval: 1_000 }
+/** Connections that have not said yet what they want. */
+const HANDSHAKES_MAX = 1_000
 
 /**
  * Starts a gateway and listens.
@@ -32,7 +41,12 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     )
   }
   const core = new GatewayCore(options)
-  const server = tls === undefined ? createHttpServer(answerPlain) : createHttpsServer(tls, answerPlain)
+  const server =
+    tls === undefined
+      ? createHttpServer(HANDSHAKE, answerPlain)
+      : createHttpsServer({ handshakeTimeout: HANDSHAKE_MS, ...HANDSHAKE, ...tls }, answerPlain)
+  // Those beyond connectionsMax are refused with a word; many more than that are not even heard.
+  server.maxConnections = core.connectionsMax + HANDSHAKES_MAX
   await listen(server, host, port)
   const address = server.address() as AddressInfo
   const acceptor = acceptWebSockets(server, (link) => core.accept(link), options.origins)
@@ -49,6 +63,9 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     get stats() {
       return core.stats
     },
+    get metrics() {
+      return core.metrics
+    },
     accept: (link) => core.accept(link),
     async close() {
       acceptor.close()
@@ -56,7 +73,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
       core.close()
       await new Promise<void>((resolve) => {
         server.close(() => resolve())
-        server.closeIdleConnections()
+        server.closeAllConnections()
       })
     },
   }
