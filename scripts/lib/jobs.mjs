@@ -89,6 +89,15 @@ export const jobs = {
     highest: ['bytesGrown'],
     unitLimitMs: 10 * 60_000,
   },
+  'remote-long': {
+    what: 'remote nodes: a stream of 400 s, and one that computes for 50 s beside other calls',
+    units: 1,
+    seedsPerUnit: 1,
+    args: () => ['--conditions=millrace-source', 'tests/acceptance/remote/remote-long.ts'],
+    counts: jsonCounts,
+    highest: ['lagP99Ms', 'echoP99Ms'],
+    unitLimitMs: 15 * 60_000,
+  },
 }
 
 const SIM_LINE =
