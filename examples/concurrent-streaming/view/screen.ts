@@ -1,6 +1,6 @@
 /** Lines that are drawn over while they change; where that cannot be, a line per stream now and then. */
 import type { StreamRow } from './rows.ts'
-import { plain, tableLines } from './table.ts'
+import { plain, TABLE_WIDTH_MIN, tableLines } from './table.ts'
 
 const REFRESH_MS = 500
 /** Without a terminal. */
@@ -15,7 +15,7 @@ interface Output {
 
 /** Shows the rows twice a second until the result is called, which draws them once more. */
 export function showTable(rows: readonly StreamRow[], out: Output, env: NodeJS.ProcessEnv): () => void {
-  const isLive = out.isTTY === true && env.TERM !== 'dumb'
+  const isLive = out.isTTY === true && env.TERM !== 'dumb' && widthOf(out) >= TABLE_WIDTH_MIN
   const hasColor = isLive && (env.NO_COLOR ?? '') === ''
   let drawn = 0
   const draw = (): void => {
@@ -39,6 +39,6 @@ export function showTable(rows: readonly StreamRow[], out: Output, env: NodeJS.P
 }
 
 export function widthOf({ columns }: Output): number {
-  // The last column stays free: some terminals wrap when it is written.
-  return columns === undefined || columns < 20 ? 80 : columns - 1
+  // A bare pseudo-terminal says 0. The last column stays free: some terminals wrap when it is written.
+  return columns === undefined || columns === 0 ? 80 : columns - 1
 }

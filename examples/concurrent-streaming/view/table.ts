@@ -6,7 +6,9 @@ const HEAD = { title: 'Stream', status: 'Status', progress: 'Progress', latest: 
 const COLORS = { waiting: 'dim', active: 'green', completed: 'cyan', failed: 'red' } as const
 const GAP = '  '
 const STATUS_WIDTH = 'completed'.length
-const WIDTH_MIN = 40
+
+/** Below, lines would be wrapped, so nothing can be drawn over. */
+export const TABLE_WIDTH_MIN = 50
 
 export interface TableStyle {
   readonly width: number
@@ -14,7 +16,7 @@ export interface TableStyle {
 }
 
 export function tableLines(rows: readonly StreamRow[], { width: given, hasColor }: TableStyle): string[] {
-  const width = Math.max(WIDTH_MIN, given)
+  const width = Math.max(TABLE_WIDTH_MIN, given)
   const lines = rows.flatMap((row) => row.lines())
   const widest = (of: (line: Line) => string): number =>
     Math.max(...[HEAD, ...lines].map((line) => of(line as Line).length))
