@@ -6,6 +6,7 @@ import { devCommand } from './commands/dev.ts'
 import { errorsCommand } from './commands/errors.ts'
 import { gatewayCommand } from './commands/gateway.ts'
 import { nodeCommand } from './commands/node.ts'
+import { mcpCommand } from './commands/mcp.ts'
 import { nodesCommand } from './commands/nodes.ts'
 import { planCommand } from './commands/plan.ts'
 import { runCommand } from './commands/run.ts'
@@ -71,6 +72,7 @@ function newProgram(io: Io, exit: Exit): Command {
     streamCommand,
     nodesCommand,
     topCommand,
+    mcpCommand,
     errorsCommand,
   ]
   for (const command of commands) program.addCommand(command(io, exit))

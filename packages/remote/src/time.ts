@@ -30,7 +30,8 @@ export const realTime: Time = {
 function soonByMessage(): (fn: () => void) => void {
   const due: (() => void)[] = []
   const { port1, port2 } = new MessageChannel()
-  port1.onmessage = () => due.shift()?.()
+  port1.addEventListener('message', () => due.shift()?.())
+  port1.start()
   return (fn) => {
     due.push(fn)
     port2.postMessage(null)

@@ -18,6 +18,7 @@ interface Options {
   readonly tlsCa?: string
   readonly tokens?: string
   readonly allowAnyone: boolean
+  readonly origin: readonly string[]
   readonly metricsPort?: number
   readonly payloadMax?: number
   readonly silent?: number
@@ -42,6 +43,12 @@ export function gatewayCommand(io: Io, exit: Exit): Command {
     .option('--tls-ca <file>', 'mutual TLS: only peers whose certificate this one has signed')
     .option('--tokens <file>', 'who may do what, see below')
     .option('--allow-anyone', 'listen beyond this machine without tokens', false)
+    .option(
+      '--origin <origin>',
+      'web pages that may connect, https://app.example.org; may be repeated (default: none)',
+      (origin: string, before: readonly string[]) => [...before, origin],
+      [],
+    )
     .option('--metrics-port <n>', 'port of /metrics on 127.0.0.1; 0 takes a free one', wholeNumber(0, 65_535))
     .option('--payload-max <size>', "largest argument, item or result (default: '256MiB')", sizeBytes)
     .option('--silent <ms>', 'a peer that is silent this long is gone (default: 5000)', wholeNumber(20, 600_000))
@@ -92,7 +99,7 @@ function settingsOf(options: Options, io: Io): GatewayOptions {
     if (!options.quiet || level === 'error') io.stderr.write(`${message}\n`)
   }
   return {
-    ...{ host, allowAnyone, log },
+    ...{ host, allowAnyone, log, origins: options.origin },
     ...(tokens === undefined ? {} : { tokens: tokensOf(tokens, io) }),
     ...(payloadMax === undefined ? {} : { payloadBytesMax: payloadMax }),
     ...(silent === undefined ? {} : { silentMs: silent, pingMs: Math.max(10, Math.floor(silent / 2.5)) }),

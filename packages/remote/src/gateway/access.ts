@@ -1,6 +1,7 @@
 /** Who may do what: tokens with roles and patterns of function names. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { UsageError } from 'millrace/connector'
+import { matcher } from '../access-pattern.ts'
 import type { Role } from '../protocol/messages.ts'
 import { RemoteError } from '../remote-error.ts'
 
@@ -89,12 +90,4 @@ export class AccessList {
 /** Digests have one length, which the comparison needs. */
 function digestOf(token: string): Buffer {
   return createHash('sha256').update(token).digest()
-}
-
-function matcher(patterns: readonly string[]): (name: string) => boolean {
-  const expressions = patterns.map((pattern) => {
-    const escaped = pattern.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&'))
-    return new RegExp(`^${escaped.join('.*')}$`)
-  })
-  return (name) => expressions.some((expression) => expression.test(name))
 }
