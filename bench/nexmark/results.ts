@@ -29,6 +29,7 @@ export function results<Q extends Query>(query: Q): Sink<RowOf<(typeof tables)[Q
   return {
     kind: 'nexmark.results',
     guarantee: 'staged',
+    takesChanges: true,
     describe: () => ({ path, write }),
     open: () => ({ write: (batch) => Buffer.from(encode(batch as Batch<never>)), close() {} }),
     committer: (ctx) => file.committer(ctx),

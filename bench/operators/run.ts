@@ -91,6 +91,7 @@ function blackhole(): Sink<unknown> {
   return {
     kind: 'bench.blackhole',
     guarantee: 'at-least-once',
+    takesChanges: true,
     describe: () => ({}),
     open: () => ({ write() {}, close() {} }),
   }

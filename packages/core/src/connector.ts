@@ -10,6 +10,7 @@ import type { Disk } from './runtime/ports.ts'
 
 // What a connector is written with, so that it needs this one import.
 export { type Batch, RowBatch } from './batch/batch.ts'
+export { markedRow } from './batch/changes.ts'
 export { ColumnBuilder, columnsFromRows } from './batch/column-builder.ts'
 export { type ColumnValue, object, type RowOf, type Schema, schema } from './batch/schema.ts'
 export { InvariantError, messageOf, OperationalError, UsageError } from './errors.ts'
@@ -121,6 +122,11 @@ export interface Sink<T> {
   readonly kind: string
   readonly guarantee: SinkGuarantee
   describe(): Readonly<Record<string, unknown>>
+  /**
+   * True when rows that are taken back (weight -1) are written so that a reader can tell them from new ones: marked as
+   * `markedRow` does, or deleted. Without it the sink gets none: the flow is refused with `SINK_CHANGES`.
+   */
+  readonly takesChanges?: boolean
   /** True for what there can only be one of, as a port that is listened at: one worker then writes all rows. */
   readonly isSingle?: boolean
   /** Opens this worker's writer. */

@@ -57,6 +57,7 @@ export function binary<T>(options: BinaryOptions<T>): FileConnector<T> {
   return fileConnector<T>(options, {
     kind: 'file.binary',
     describe: recordBytes === undefined ? { lengthPrefixed } : { recordBytes },
+    takesChanges: false,
     decoder: (_path, position, reject) => {
       if (decode === undefined) throw missing('source', 'decode: (bytes) => record')
       return new BinaryDecoder<T>(position, { recordBytes, prefix, maxRecordBytes, decode }, reject)

@@ -39,9 +39,14 @@ export function csvEncoder(
     encode(row) {
       if (typeof row !== 'object' || row === null)
         throw new TypeError(`it is ${row === null ? 'null' : `a ${typeof row}`} and has no columns`)
-      return line(names.map((name, i) => fieldText(valueAt(row, name, paths[i]))))
+      return line(names.map((name, i) => fieldText(valueAt(row, name, paths[i]) ?? absent(name))))
     },
   }
+}
+
+/** A row that is not marked as taken back counts. */
+function absent(name: string): number | undefined {
+  return name === '$weight' ? 1 : undefined
 }
 
 /** The row's own field of that name, else what the dotted name reaches. */

@@ -40,7 +40,7 @@ export interface CsvOptions extends FileOptions {
  * the next line. Empty lines are skipped.
  *
  * As a sink it is exactly-once, and the header is written once. undefined and null become empty fields, a Date ISO text,
- * objects JSON. Texts that a spreadsheet would take for formulas are written as they are.
+ * objects JSON. A column `$weight` has 1, or -1 for a row that is taken back; without it such rows are refused. Texts that a spreadsheet would take for formulas are written as they are.
  *
  * @throws UsageError `FILE_PATH`, `FILE_OPTION`, `CSV_OPTION`, `DURATION`, `SCHEMA_SHAPE`
  * @throws OperationalError while running: `CSV_HEADER`, and those of `jsonLines`
@@ -69,6 +69,7 @@ export function csv<T>(options: CsvOptions & { readonly schema?: StandardSchema<
       ...(names === undefined ? {} : { columns: names }),
       ...(schema === undefined ? {} : { schema: schema['~standard'].vendor }),
     },
+    takesChanges: names?.includes('$weight') ?? false,
     decoder: (path, position, reject) =>
       new CsvDecoder<T>(
         position,

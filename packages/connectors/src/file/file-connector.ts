@@ -47,6 +47,8 @@ export interface FileFormat<T> {
   /** Further parameters for the plan. */
   readonly describe: Readonly<Record<string, unknown>>
   readonly decoder: (path: string, position: FilePosition, reject: Reject) => RecordDecoder<T>
+  /** Can a row show that it is taken back, by a member `$weight`? */
+  readonly takesChanges: boolean
   /** Called when a sink opens. @throws UsageError when the options do not say how to write */
   readonly encoding: () => { readonly header: Uint8Array; readonly encode: (row: T) => string | Uint8Array }
 }
@@ -84,6 +86,7 @@ export function fileConnector<T>(options: FileOptions, format: FileFormat<T>): F
     bounded: !follow,
     replayable: true,
     guarantee: 'staged',
+    takesChanges: format.takesChanges,
     describe: () => ({
       path: texts.length === 1 ? texts[0] : texts,
       ...(follow ? { follow } : {}),

@@ -103,7 +103,8 @@ describe('files keep the contract of sinks', () => {
       .split('\n')
       .slice(0, -1)
       .map((line) => JSON.parse(line))
-  run(sinkContract('json lines', { make: target((path) => jsonLines<string>({ path }), parse), rows }))
+  const objects = rows.map((t) => ({ t }))
+  run(sinkContract('json lines', { make: target((path) => jsonLines<object>({ path }), parse), rows: objects }))
 
   const records = rows.map((t, n) => ({ n, t: t.replace('\n', '') }))
   const table = (text: string): unknown[] => text.split('\n').slice(1, -1)
@@ -112,6 +113,13 @@ describe('files keep the contract of sinks', () => {
       make: target((path) => csv<{ n: number; t: string }>({ path, columns: ['n', 't'] }), table),
       rows: records,
       expected: ['0,a', '1,"b"""', '2,c', '3,d', '4,"e,é"'],
+    }),
+  )
+  run(
+    sinkContract('csv with weights', {
+      make: target((path) => csv<{ n: number; t: string }>({ path, columns: ['n', '$weight'] }), table),
+      rows: records,
+      expected: ['0,1', '1,1', '2,1', '3,1', '4,1'],
     }),
   )
   const encode = (n: number): Uint8Array => Buffer.from(String(n))

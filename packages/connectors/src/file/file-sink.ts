@@ -12,12 +12,14 @@ import {
   type Disk,
   type DiskFile,
   InvariantError,
+  markedRow,
   messageOf,
   OperationalError,
   type Position,
   type SinkCommitter,
   type SinkContext,
   type SinkWriter,
+  UsageError,
 } from 'millrace/connector'
 
 /** What a first start does with a file that is there and not empty. */
@@ -61,8 +63,9 @@ export class FileWriter<T> implements SinkWriter<T> {
 
   #encode(batch: Batch<T>, i: number): string | Uint8Array {
     try {
-      return this.#settings.encode(batch.row(i))
+      return this.#settings.encode(markedRow(batch, i))
     } catch (thrown) {
+      if (thrown instanceof UsageError) throw thrown
       const origin =
         batch.origin === undefined
           ? ''

@@ -28,7 +28,8 @@ export interface JsonLinesOptions<T> extends FileOptions {
  * fit the schema (`SCHEMA_MISS`) goes to the source's error policy, and reading goes on with the next line.
  *
  * As a sink it is exactly-once: readers of the file see committed rows only, each once. A bigint is written as a decimal
- * text (JSON numbers lose digits beyond 2^53), a Date as ISO text, NaN and infinities as null.
+ * text (JSON numbers lose digits beyond 2^53), a Date as ISO text, NaN and infinities as null. A row that is taken back
+ * has the member `"$weight": -1`.
  *
  * @throws UsageError `FILE_PATH`, `FILE_OPTION`, `DURATION`, `SCHEMA_SHAPE`
  * @throws OperationalError while running: `FILE_MISSING`, `FILE_TRUNCATED`, `FILE_EXISTS`, `FILE_SHORTER`, `RECORD_ENCODE`
@@ -41,6 +42,7 @@ export function jsonLines<T>(options: JsonLinesOptions<T>): FileConnector<T> {
   return fileConnector<T>(options, {
     kind: 'file.jsonLines',
     describe: schema === undefined ? {} : { schema: schema['~standard'].vendor },
+    takesChanges: true,
     decoder: (_path, position, reject) => new JsonLinesDecoder(position, { maxLineBytes, encoding, schema }, reject),
     encoding: () => ({ header: new Uint8Array(0), encode: jsonLine }),
   })

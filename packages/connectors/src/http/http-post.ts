@@ -2,6 +2,7 @@
 import {
   type Batch,
   type Duration,
+  markedRow,
   messageOf,
   OperationalError,
   positiveDurationMs,
@@ -53,7 +54,8 @@ const ANSWER_BYTES_MAX = 1024 * 1024
  * connection and a timeout are tried again, after a pause or after what Retry-After says; then, and after any other answer
  * than 2xx, the flow fails, and restarts from its last commit where the failure may pass.
  *
- * At-least-once; idempotent with `idempotencyKey`.
+ * At-least-once; idempotent with `idempotencyKey`, and then no row can be taken back; else such a row has the member
+ * `"$weight": -1`.
  *
  * @throws UsageError `LIVE_OPTION`, `DURATION`
  * @throws OperationalError while running: `HTTP_REFUSED`, `HTTP_UNAVAILABLE`, `HTTP_UNREACHABLE`, `HTTP_TIMEOUT`, `RECORD_ENCODE`
@@ -78,6 +80,8 @@ export function httpPost<T>(options: HttpPostOptions<T>): Sink<T> {
   return {
     kind: 'http.post',
     guarantee: idempotencyKey === undefined ? 'at-least-once' : 'idempotent',
+    // A row and its taking back may have one identity: the target would pass over the second.
+    takesChanges: idempotencyKey === undefined,
     describe: () => ({ url: settings.shown, method: settings.method }),
     open: (ctx) => new PostWriter<T>(settings, ctx),
   }
@@ -142,7 +146,7 @@ class PostWriter<T> implements SinkWriter<T> {
       bytes = 2
     }
     for (let i = 0; i < batch.length; i++) {
-      const text = this.#encode(batch.row(i))
+      const text = this.#encode(markedRow(batch, i))
       const size = Buffer.byteLength(text) + 1
       if (bytes + size > requestBytesMax) cut()
       texts.push(text)

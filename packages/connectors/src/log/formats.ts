@@ -17,6 +17,8 @@ export interface RecordFormat<T> {
   readonly name: string
   readonly decode: (record: LogRecord) => T
   readonly encode: (row: T) => EncodedRecord
+  /** True: `encode` writes the member `$weight: -1` of rows that are taken back. Default: such rows are refused. */
+  readonly takesChanges?: boolean
 }
 
 /** 'json': the value is JSON. 'text': the row is the value as UTF-8 text. 'bytes': the row is the value. */
@@ -50,6 +52,7 @@ export function formatOf<T>(format: FormatName | RecordFormat<T>): RecordFormat<
     )
   return {
     name: format,
+    takesChanges: format === 'json',
     decode: decode as (record: LogRecord) => T,
     encode: (row) => ({ value: encode(row) as string | Uint8Array }),
   }

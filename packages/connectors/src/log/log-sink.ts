@@ -9,12 +9,14 @@
 import { createHash } from 'node:crypto'
 import {
   type Batch,
+  markedRow,
   messageOf,
   OperationalError,
   type Position,
   type SinkCommitter,
   type SinkContext,
   type SinkWriter,
+  UsageError,
 } from 'millrace/connector'
 import type { RecordFormat } from './formats.ts'
 import type { LogParts } from './log.ts'
@@ -64,7 +66,7 @@ export class TopicWriter<T> implements SinkWriter<T> {
   #encode(batch: Batch<T>, i: number): RecordContent {
     const { format, key, topic } = this.#settings
     try {
-      const row = batch.row(i)
+      const row = markedRow(batch, i)
       const encoded = format.encode(row)
       const time = encoded.timestamp ?? batch.times[i]
       return {
@@ -77,6 +79,7 @@ export class TopicWriter<T> implements SinkWriter<T> {
         })),
       }
     } catch (thrown) {
+      if (thrown instanceof UsageError) throw thrown
       throw new OperationalError(
         'RECORD_ENCODE',
         `a row for topic "${topic}" cannot be written: ${messageOf(thrown)}. Nothing of this epoch was published; map such rows to plain values before the sink.`,

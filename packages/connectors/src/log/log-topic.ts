@@ -66,6 +66,7 @@ export function logTopic<T>(options: LogTopicOptions<T>): TopicConnector<T> {
     bounded: !follow,
     replayable: true,
     guarantee: 'staged',
+    takesChanges: format.takesChanges ?? false,
     describe: () => ({
       ...(log === undefined ? {} : { log }),
       topic,

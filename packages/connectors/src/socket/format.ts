@@ -1,5 +1,5 @@
 /** How records lie in the bytes of a socket: JSON lines, text lines, or records behind their length. */
-import { OperationalError, UsageError } from 'millrace/connector'
+import { type Batch, markedRow, OperationalError, UsageError } from 'millrace/connector'
 import { BinaryDecoder } from '../file/binary-decoder.ts'
 import type { RecordDecoder, Reject } from '../file/decoder.ts'
 import { JsonLinesDecoder } from '../file/json-lines-decoder.ts'
@@ -28,6 +28,8 @@ export interface SocketFormat<T> {
   decoder(reject: Reject): RecordDecoder<T>
   /** Records in whole datagrams that nobody will decode. */
   count(bytes: Buffer): number
+  /** True: `encode` writes the member `$weight: -1` of rows that are taken back. Default: such rows are refused. */
+  readonly takesChanges?: boolean
   /** The bytes of a row, its end included. Throws what is wrong with it. */
   encode(row: T): string | Uint8Array
 }
@@ -55,6 +57,7 @@ export function json<T>(options: JsonFormatOptions<T> = {}): SocketFormat<T> {
   const maxLineBytes = wholeNumber('maxLineBytes', options.maxLineBytes ?? MAX_RECORD_BYTES, 1, 2 ** 28)
   return {
     ...linesOf('json', maxLineBytes),
+    takesChanges: true,
     decoder: (reject) =>
       new JsonLinesDecoder<T>({ byte: 0, line: 0 }, { maxLineBytes, encoding: 'utf8', schema }, reject),
     encode: jsonLine,
@@ -133,10 +136,10 @@ export function lengthPrefixed<T>(options: LengthPrefixedOptions<T>): SocketForm
   }
 }
 
-/** The bytes of a row. @throws OperationalError `RECORD_ENCODE` when the format has no form for it */
-export function encodeRow<T>(format: SocketFormat<T>, row: T, step: string): Buffer {
+/** The bytes of row `i`. @throws OperationalError `RECORD_ENCODE` when the format has no form for it */
+export function encodeRow<T>(format: SocketFormat<T>, batch: Batch<T>, i: number, step: string): Buffer {
   try {
-    const encoded = format.encode(row)
+    const encoded = format.encode(markedRow(batch, i))
     return typeof encoded === 'string'
       ? Buffer.from(encoded, 'utf8')
       : Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength)

@@ -67,6 +67,7 @@ export function tcpClientSink<T>(options: TcpClientSinkOptions<T>): Sink<T> {
   return {
     kind: 'socket.tcpClient',
     guarantee: 'at-least-once',
+    takesChanges: format.takesChanges ?? false,
     describe: () => ({ host, port, format: format.name, ack }),
     open: (ctx) => new TcpClientWriter<T>(settings, ctx),
   }
@@ -118,7 +119,7 @@ class TcpClientWriter<T> implements SinkWriter<T> {
   async write(batch: Batch<T>): Promise<void> {
     if (batch.length === 0) return
     const { format, isAcknowledged, keptBytesMax } = this.#settings
-    const rows = Array.from({ length: batch.length }, (_, i) => encodeRow(format, batch.row(i), this.#ctx.step))
+    const rows = Array.from({ length: batch.length }, (_, i) => encodeRow(format, batch, i, this.#ctx.step))
     const parcel = { bytes: Buffer.concat(rows), records: batch.length }
     if (!isAcknowledged) {
       while (!(await send(await this.#connected(), parcel.bytes)));

@@ -54,6 +54,7 @@ export function tcpServerSink<T>(options: TcpServerSinkOptions<T>): Sink<T> {
   return {
     kind: 'socket.tcpServer',
     guarantee: 'at-least-once',
+    takesChanges: format.takesChanges ?? false,
     isSingle: true,
     describe: () => ({ host, port, format: format.name, whenFull }),
     async open(ctx) {
@@ -127,7 +128,7 @@ class Broadcaster<T> implements SinkWriter<T> {
   async write(batch: Batch<T>): Promise<void> {
     const { format, bufferRows, whenFull } = this.#settings
     if (this.#readers.size === 0) return
-    const rows = Array.from({ length: batch.length }, (_, i) => encodeRow(format, batch.row(i), this.#ctx.step))
+    const rows = Array.from({ length: batch.length }, (_, i) => encodeRow(format, batch, i, this.#ctx.step))
     if (whenFull !== 'block') {
       for (const reader of this.#readers) this.#offer(reader, rows)
       return

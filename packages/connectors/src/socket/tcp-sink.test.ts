@@ -84,21 +84,25 @@ describe('a client that sends lines keeps the contract of sinks', () => {
       const read = async () => {
         // What the system has taken arrives a moment later.
         await sleep(20)
-        return made.lines.map(Number)
+        return made.lines.map((line) => JSON.parse(line))
       }
-      return { sink: tcpClientSink<number>({ port, ack }), read, close: () => made.close() }
+      return { sink: tcpClientSink<{ n: number }>({ port, ack }), read, close: () => made.close() }
     }
-    for (const check of sinkContract(`ack ${ack}`, { make, rows: [1, 2, 3, 4] })) test(check.name, check.run)
+    for (const check of sinkContract(`ack ${ack}`, { make, rows: [{ n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }] }))
+      test(check.name, check.run)
   }
 })
 
 describe('a server that sends lines keeps the contract of sinks', () => {
   const make = () => {
-    const sink = tcpServerSink<number>({ port: 0, whenFull: 'block' })
+    const sink = tcpServerSink<{ n: number }>({ port: 0, whenFull: 'block' })
     let reader: Awaited<ReturnType<typeof rawSocket>> | undefined
     const read = async () => {
       await sleep(20)
-      return (reader?.text() ?? '').split('\n').slice(0, -1).map(Number)
+      return (reader?.text() ?? '')
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line))
     }
     const open: typeof sink.open = async (ctx) => {
       let url = ''
@@ -112,7 +116,8 @@ describe('a server that sends lines keeps the contract of sinks', () => {
     }
     return { sink: { ...sink, open }, read, close: () => void reader?.destroy() }
   }
-  for (const check of sinkContract('server', { make, rows: [1, 2, 3, 4] })) test(check.name, check.run)
+  for (const check of sinkContract('server', { make, rows: [{ n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }] }))
+    test(check.name, check.run)
 })
 
 describe('a client that sends lines', () => {

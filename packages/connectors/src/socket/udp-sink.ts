@@ -43,6 +43,7 @@ export function udpSink<T>(options: UdpSinkOptions<T>): Sink<T> {
   return {
     kind: 'socket.udp',
     guarantee: 'at-least-once',
+    takesChanges: format.takesChanges ?? false,
     describe: () => ({ host, port, format: format.name }),
     async open(ctx) {
       const { address, family } = await lookup(host).catch((thrown: unknown) => {
@@ -94,7 +95,7 @@ class UdpWriter<T> implements SinkWriter<T> {
       sends = []
     }
     for (let i = 0; i < batch.length; i++) {
-      const row = encodeRow(format, batch.row(i), this.#ctx.step)
+      const row = encodeRow(format, batch, i, this.#ctx.step)
       if (bytes + row.length > packBytes) await send()
       packed.push(row)
       bytes += row.length

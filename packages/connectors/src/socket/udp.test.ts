@@ -217,11 +217,13 @@ describe('a sender of datagrams', () => {
       const { port, datagrams } = await target()
       const read = async () => {
         await sleep(20)
-        return datagrams.join('').split('\n').slice(0, -1).map(Number)
+        const lines = datagrams.join('').split('\n').slice(0, -1)
+        return lines.map((line) => JSON.parse(line))
       }
-      return { sink: udpSink<number>({ port }), read }
+      return { sink: udpSink<{ n: number }>({ port }), read }
     }
-    for (const check of sinkContract('udp', { make, rows: [1, 2, 3, 4] })) test(check.name, check.run)
+    for (const check of sinkContract('udp', { make, rows: [{ n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }] }))
+      test(check.name, check.run)
   })
 
   const rows = Array.from({ length: 200 }, (_, i) => i)

@@ -1,10 +1,12 @@
 /** Rows to the standard output: `@millrace/connectors/stdout`. */
 import type { Writable } from 'node:stream'
-import { type Batch, messageOf, OperationalError, type Sink, type SinkWriter } from 'millrace/connector'
+import { type Batch, markedRow, messageOf, OperationalError, type Sink, type SinkWriter } from 'millrace/connector'
 
 export interface StdoutOptions<T> {
   /** The line of a row, without its line break. Default: JSON, with bigint as decimal text. */
   readonly format?: (row: T) => string
+  /** True: `format` shows the member `$weight: -1` of rows that are taken back. Default: such rows are refused. JSON shows it. */
+  readonly takesChanges?: boolean
   /** Default: the standard output of the process. */
   readonly stream?: Writable
 }
@@ -16,10 +18,11 @@ export interface StdoutOptions<T> {
  * @example stdout().guarantee // => 'at-least-once'
  */
 export function stdout<T>(options: StdoutOptions<T> = {}): Sink<T> {
-  const { format = json } = options
+  const { format = json, takesChanges = options.format === undefined } = options
   return {
     kind: 'stdout',
     guarantee: 'at-least-once',
+    takesChanges,
     describe: () => ({}),
     open: () => new StdoutWriter(options.stream ?? process.stdout, format),
   }
@@ -41,7 +44,7 @@ class StdoutWriter<T> implements SinkWriter<T> {
 
   write(batch: Batch<T>): Promise<void> | undefined {
     let text = ''
-    for (let i = 0; i < batch.length; i++) text += `${this.#format(batch.row(i))}\n`
+    for (let i = 0; i < batch.length; i++) text += `${this.#format(markedRow(batch, i))}\n`
     return text === '' ? undefined : this.#send(text)
   }
 

@@ -15,12 +15,20 @@ function collector() {
   return { stream, text: () => Buffer.concat(chunks).toString() }
 }
 
+function linesOf(text: string): unknown[] {
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line))
+}
+
 describe('stdout keeps the contract of sinks', () => {
   const make = () => {
     const { stream, text } = collector()
-    return { sink: stdout<number>({ stream }), read: () => text().split('\n').slice(0, -1).map(Number) }
+    return { sink: stdout<{ n: number }>({ stream }), read: () => linesOf(text()) }
   }
-  for (const check of sinkContract('stdout', { make, rows: [1, 2, 3, 4] })) test(check.name, check.run)
+  for (const check of sinkContract('stdout', { make, rows: [{ n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }] }))
+    test(check.name, check.run)
 })
 
 describe('stdout', () => {

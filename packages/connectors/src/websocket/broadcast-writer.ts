@@ -1,5 +1,13 @@
 /** The writer behind `webSocketBroadcast` in the worker that has the server: every row goes to every subscriber. */
-import { type Batch, messageOf, OperationalError, type SinkContext, type SinkWriter } from 'millrace/connector'
+import {
+  type Batch,
+  markedRow,
+  messageOf,
+  OperationalError,
+  type SinkContext,
+  type SinkWriter,
+  UsageError,
+} from 'millrace/connector'
 import { Outbox, type OutboxLimits, type SlowPolicy } from './outbox.ts'
 import { type PeerSettings, Peers } from './peers.ts'
 
@@ -15,8 +23,9 @@ export function encodeRows<T>(batch: Batch<T>, format: (row: T) => string, step:
   const messages: Buffer[] = []
   for (let i = 0; i < batch.length; i++) {
     try {
-      messages.push(Buffer.from(format(batch.row(i))))
+      messages.push(Buffer.from(format(markedRow(batch, i))))
     } catch (thrown) {
+      if (thrown instanceof UsageError) throw thrown
       throw new OperationalError(
         'RECORD_ENCODE',
         `a row cannot be written as a message: ${messageOf(thrown)}. Map such rows to plain values before the sink.`,

@@ -11,6 +11,8 @@ import { peerSettings } from './websocket-ingest.ts'
 export interface WebSocketBroadcastOptions<T> extends PeerOptions {
   /** The message of a row. Default: JSON, with bigint as decimal text. */
   readonly format?: (row: T) => string
+  /** True: `format` shows the member `$weight: -1` of rows that are taken back. Default: such rows are refused. JSON shows it. */
+  readonly takesChanges?: boolean
   /**
    * What to do when a subscriber's buffer is full. 'block': the flow waits, and with it everybody. 'drop-oldest',
    * 'drop-newest': that subscriber misses messages. 'disconnect': it is cut off (1013) and misses what waited for it.
@@ -37,7 +39,7 @@ export interface WebSocketBroadcastOptions<T> extends PeerOptions {
  * @example webSocketBroadcast({ port: 8082, slow: 'drop-oldest' }).guarantee // => 'at-least-once'
  */
 export function webSocketBroadcast<T>(options: WebSocketBroadcastOptions<T>): Sink<T> {
-  const { host = '127.0.0.1', port, format = jsonText } = options
+  const { host = '127.0.0.1', port, format = jsonText, takesChanges = options.format === undefined } = options
   const settings: BroadcastSettings<T> = {
     // Subscribers have nothing to say.
     peers: peerSettings(options, 4096, options.pingEvery),
@@ -51,6 +53,7 @@ export function webSocketBroadcast<T>(options: WebSocketBroadcastOptions<T>): Si
   return {
     kind: 'websocket.broadcast',
     guarantee: 'at-least-once',
+    takesChanges,
     describe: () => ({ host, port, path: settings.peers.path, slow: settings.slow }),
     async open(ctx) {
       const { index, count } = ctx.instance

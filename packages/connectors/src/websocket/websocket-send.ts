@@ -10,6 +10,8 @@ import { connectionSettings } from './websocket-subscribe.ts'
 export interface WebSocketSendOptions<T> extends ConnectOptions {
   /** The message of a row. Default: JSON, with bigint as decimal text. */
   readonly format?: (row: T) => string
+  /** True: `format` shows the member `$weight: -1` of rows that are taken back. Default: such rows are refused. JSON shows it. */
+  readonly takesChanges?: boolean
   /**
    * Messages that are kept until the server has confirmed them, to be sent again after a reconnect. When there are so many,
    * the flow waits. Default 4096.
@@ -31,7 +33,7 @@ export interface WebSocketSendOptions<T> extends ConnectOptions {
  * @example webSocketSend({ url: 'ws://localhost:9001' }).guarantee // => 'at-least-once'
  */
 export function webSocketSend<T>(options: WebSocketSendOptions<T>): Sink<T> {
-  const { format = jsonText } = options
+  const { format = jsonText, takesChanges = options.format === undefined } = options
   const timeout = options.timeout ?? '10s'
   positiveDurationMs(timeout, 'timeout')
   const settings: SendSettings<T> = {
@@ -42,6 +44,7 @@ export function webSocketSend<T>(options: WebSocketSendOptions<T>): Sink<T> {
   return {
     kind: 'websocket.send',
     guarantee: 'at-least-once',
+    takesChanges,
     describe: () => ({ url: shownUrl(settings.connection.url) }),
     open: (ctx) => new SendWriter<T>(settings, ctx),
   }

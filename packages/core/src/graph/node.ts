@@ -67,6 +67,11 @@ export type NodeSpec =
       readonly outputs?: readonly string[]
       /** True when the output keeps the keys of the input, so that no exchange is needed before the next keyed step. */
       readonly keepsKeys?: boolean
+      /**
+       * 'makes': it takes rows back that it emitted (weight -1). 'keeps': rows leave with the weights they had in the first
+       * input. Neither: no row is taken back behind it.
+       */
+      readonly changes?: 'makes' | 'keeps'
       /** True for operators that wait for something outside (calls): they get a queue in front. */
       readonly isAsync?: boolean
       /** Parameters shown by `plan` and compared at restore: window sizes, tolerances, versions. */

@@ -11,6 +11,7 @@
  *  P3  Stages form a directed acyclic graph, so a full channel holds back its senders and never deadlocks.
  */
 import { UsageError } from '../errors.ts'
+import { checkChanges } from './changes.ts'
 import type { FullPolicy, Graph, GraphNode, Partitioning } from './node.ts'
 
 export interface Plan {
@@ -104,6 +105,7 @@ function checkGraph(graph: Graph): void {
       `flow "${graph.name}" has no sink, so its results would go nowhere. End a stream with .sink(name, ...).`,
     )
   }
+  checkChanges(graph.nodes)
 }
 
 /** Nodes below a 'single' edge run on one worker until an exchange spreads them again. */

@@ -68,6 +68,7 @@ export function asOf(graph: Graph, options: AsOfOptions): GraphNode {
       create: (ctx) => new AsOfOperator(ctx, { sides, waitMs, record, build: rowBuilder(names) }),
       outputs: ['unmatched', 'late'],
       keepsKeys: true,
+      changes: 'keeps',
       describe: {
         wait: waitMs === null ? 'watermark' : formatMs(waitMs),
         record,

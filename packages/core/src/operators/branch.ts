@@ -43,6 +43,7 @@ export function branch<T>(graph: Graph, spec: BranchSpec<T>): GraphNode {
       create: createBranch(spec.tests),
       outputs: Object.keys(spec.tests),
       keepsKeys: true,
+      changes: 'keeps',
     },
     ...(spec.onError === undefined ? {} : { onError: spec.onError }),
   })

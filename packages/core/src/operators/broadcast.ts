@@ -54,6 +54,7 @@ export function broadcast<T, R, S, U>(graph: Graph, options: BroadcastOptions<T,
       create: (ctx) => new Broadcast(ctx, options.functions as unknown as AnyFunctions, isKeyed),
       outputs: ['late'],
       keepsKeys: isKeyed,
+      changes: 'keeps',
     },
     ...nodeOptions(options),
   })

@@ -51,6 +51,7 @@ export function debounce(graph: Graph, spec: DebounceSpec): GraphNode {
       create: createDebounce(spec, { isKeyed }),
       outputs: ['late'],
       keepsKeys: isKeyed,
+      changes: 'keeps',
       describe: { gap: formatMs(gapMs), time: spec.time ?? 'event' },
     },
     determinism: spec.time === 'processing' ? 'timed' : 'deterministic',

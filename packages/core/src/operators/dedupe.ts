@@ -61,6 +61,7 @@ export function dedupe<T>(graph: Graph, spec: DedupeSpec<T>): GraphNode {
       create: (ctx) => new DedupeOperator(ctx, isKeyed ? by : undefined, withinMs(spec, spec.name)),
       outputs: ['late'],
       keepsKeys: isKeyed,
+      changes: 'keeps',
       describe: { within: formatMs(withinMs(spec, spec.name)) },
     },
     ...nodeOptions(spec),

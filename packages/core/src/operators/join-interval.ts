@@ -53,6 +53,7 @@ export function intervalJoin(graph: Graph, options: IntervalJoinOptions): GraphN
       create: (ctx) => new IntervalJoin(ctx, type, beforeMs, afterMs),
       outputs: ['late'],
       keepsKeys: true,
+      changes: 'keeps',
       describe: { type, within: [formatMs(beforeMs), formatMs(afterMs)] },
     },
     ...nodeOptions(options),

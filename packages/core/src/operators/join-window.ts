@@ -53,6 +53,7 @@ export function windowJoin(graph: Graph, options: WindowJoinOptions): GraphNode 
       create,
       outputs: ['late'],
       keepsKeys: true,
+      changes: 'keeps',
       describe: {
         type,
         window: bounds,

@@ -64,6 +64,7 @@ export function addAsyncNode<T, R, K>(
       type: 'operator',
       create: (ctx) => new MapAsyncOperator(ctx, openFn(ctx) as AsyncFn<unknown, unknown>, settings, isKeyed),
       keepsKeys: isKeyed,
+      changes: 'keeps',
       isAsync: true,
       describe: {
         order,

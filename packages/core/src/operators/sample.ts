@@ -51,6 +51,7 @@ export function sample<T>(graph: Graph, spec: SampleSpec<T>): GraphNode {
       create: createSample(spec, { isKeyed }),
       outputs: rule.type === 'latestPer' ? ['late'] : [],
       keepsKeys: isKeyed || rule.type === 'fraction',
+      changes: 'keeps',
       describe: { [rule.type]: rule.value },
     },
     ...nodeOptions(spec),

@@ -69,6 +69,7 @@ export function joinTable(graph: Graph, options: JoinTableOptions): GraphNode {
             }),
       outputs: ['unmatched', 'late'],
       keepsKeys: true,
+      changes: 'keeps',
       describe: { type: required ? 'inner' : 'left', now },
     },
     ...nodeOptions(options),

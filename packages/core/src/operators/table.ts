@@ -39,6 +39,7 @@ export function toTable(graph: Graph, options: ToTableOptions): GraphNode {
       create: (ctx) => new ToTable(ctx, options.isDeleted),
       outputs: ['late'],
       keepsKeys: true,
+      changes: 'makes',
     },
     ...nodeOptions(options),
   })

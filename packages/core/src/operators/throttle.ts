@@ -47,6 +47,7 @@ export function throttle(graph: Graph, spec: ThrottleSpec): GraphNode {
       type: 'operator',
       create: createThrottle(spec, { isKeyed }),
       keepsKeys: isKeyed,
+      changes: 'keeps',
       describe: { limit: spec.limit, per: formatMs(perMs), time: spec.time ?? 'event' },
     },
     determinism: spec.time === 'processing' ? 'timed' : 'deterministic',

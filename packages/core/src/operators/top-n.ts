@@ -55,6 +55,7 @@ export function topN<T>(graph: Graph, spec: TopNSpec<T>): GraphNode {
       type: 'operator',
       create: createTopN({ ...spec, n: checkedN(spec.n, spec.name) }, { isKeyed }),
       keepsKeys: isKeyed,
+      changes: 'makes',
       describe: { n: spec.n, order: spec.order ?? 'desc' },
     },
     ...nodeOptions(spec),

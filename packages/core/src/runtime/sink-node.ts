@@ -5,6 +5,7 @@
 import type { Batch } from '../batch/batch.ts'
 import type { SinkWriter } from '../connector.ts'
 import type { MillraceError } from '../errors.ts'
+import { refuseChanges } from '../graph/changes.ts'
 import type { GraphNode } from '../graph/node.ts'
 import { connectorError } from './failures.ts'
 import type { Receiver } from './receiver.ts'
@@ -40,6 +41,7 @@ export class SinkNode implements Receiver {
 
   batch(batch: Batch): void {
     this.counter.add('recordsIn', batch.length)
+    refuseChanges(this.node, batch)
     if (this.#isWriting) this.#waiting.push(batch)
     else this.#write(batch)
   }

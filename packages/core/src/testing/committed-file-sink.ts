@@ -2,6 +2,7 @@
  * A staged sink that keeps committed rows in one file on the disk port, as tagged JSON lines. The reference for what a
  * committer does: `restore` cuts the file to the committed length, `publish` appends after it, again and again alike.
  */
+import { markedRow } from '../batch/changes.ts'
 import type { Position, Sink, SinkContext } from '../connector.ts'
 import { OperationalError } from '../errors.ts'
 import { parse, stringify } from '../state/codec.ts'
@@ -11,11 +12,12 @@ export function committedFileSink(path: string): Sink<unknown> {
   return {
     kind: 'committed file',
     guarantee: 'staged',
+    takesChanges: true,
     describe: () => ({ path }),
     open: () => ({
       write(batch) {
         let text = ''
-        for (let i = 0; i < batch.length; i++) text += `${stringify(batch.keep(i))}\n`
+        for (let i = 0; i < batch.length; i++) text += `${stringify(markedRow(batch, i))}\n`
         return encoder.encode(text)
       },
       close() {},

@@ -16,10 +16,11 @@ describe('the array source keeps the contract of sources', () => {
 
 describe('the array sink keeps the contract of sinks', () => {
   const make = () => {
-    const target: number[] = []
+    const target: { n: number }[] = []
     return { sink: arraySink(target), read: () => target }
   }
-  for (const check of sinkContract('array', { make, rows: [1, 2, 3, 4] })) test(check.name, check.run)
+  for (const check of sinkContract('array', { make, rows: [1, 2, 3, 4].map((n) => ({ n })) }))
+    test(check.name, check.run)
 })
 
 describe('sourceContract finds', () => {
@@ -50,6 +51,29 @@ describe('sinkContract finds', () => {
     expect(await failures(sinkContract('log', { make: () => logSink('exact'), rows: ['a', 'b', 'c', 'd'] }))).toEqual(
       [],
     )
+  })
+
+  test('a sink that writes a row taken back like a new one, or not at all', async () => {
+    const blind = 'a row that is taken back can be told from a new one'
+    const like = (writes: (weight: number) => boolean) => () => {
+      const target: string[] = []
+      const sink: Sink<string> = {
+        ...arraySink<string>([]),
+        open: () => ({
+          write(batch) {
+            for (let i = 0; i < batch.length; i++) if (writes(batch.weights?.[i] ?? 1)) target.push(batch.row(i))
+          },
+          close() {},
+        }),
+      }
+      return { sink, read: () => target }
+    }
+    const rows = ['a', 'b', 'c', 'd']
+    expect(await failures(sinkContract('new', { make: like(() => true), rows }))).toEqual([blind])
+    expect(await failures(sinkContract('none', { make: like((weight) => weight === 1), rows }))).toEqual([blind])
+    const unsaid = () => ({ ...like(() => true)(), sink: { ...like(() => true)().sink, takesChanges: false } })
+    const checks = sinkContract('unsaid', { make: unsaid, rows }).filter(({ name }) => name.endsWith(blind))
+    expect(await failures(checks)).toEqual([])
   })
 })
 

@@ -1,5 +1,5 @@
 /** The contract of sinks as checks: what every connector's sink is run against. */
-import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, notDeepStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict'
 import { RowBatch } from '../batch/batch.ts'
 import type { Position, Sink, SinkCommitter, SinkContext } from '../connector.ts'
 import { InvariantError, OperationalError } from '../errors.ts'
@@ -20,7 +20,7 @@ export interface SinkFixture<T> extends Closable {
 export interface SinkContractOptions<T> {
   /** Makes a fixture for one check. */
   readonly make: () => Promise<SinkFixture<T>> | SinkFixture<T>
-  /** Rows to write, 4 or more, no two alike. */
+  /** Rows to write, 4 or more, no two alike; objects, where the sink `takesChanges`. */
   readonly rows: readonly T[]
   /** What `read` shows of each row. Default: the rows themselves. */
   readonly expected?: readonly unknown[]
@@ -34,7 +34,7 @@ export interface SinkContractOptions<T> {
 /**
  * The promises of `Sink`, by its guarantee: staged, idempotent or at-least-once.
  * @throws InvariantError `CONTRACT_ROWS` when there are fewer than 4 rows
- * @example sinkContract('array', { make: () => ({ sink: arraySink<number>([]), read: () => [] }), rows: [1, 2, 3, 4] }).length // => 8
+ * @example sinkContract('array', { make: () => ({ sink: arraySink<number>([]), read: () => [] }), rows: [1, 2, 3, 4] }).length // => 9
  */
 export function sinkContract<T>(name: string, options: SinkContractOptions<T>): readonly ContractCheck[] {
   const { make, rows, expected = rows, appendOnly = false } = options
@@ -75,6 +75,26 @@ export function sinkContract<T>(name: string, options: SinkContractOptions<T>): 
       deepStrictEqual(await target.read(), expected)
       await writer.close()
       deepStrictEqual(await target.read(), expected, 'closing adds nothing')
+    }),
+
+    promise('a row that is taken back can be told from a new one', 'any', async (target) => {
+      if (target.sink.takesChanges !== true) return
+      if (target.sink.guarantee === 'staged') {
+        const staged = [...(await target.stage(rows)), ...(await target.stage(rows.slice(0, 1), -1))]
+        await target.committing(undefined, async (committer) => {
+          const zero = committer.after(undefined, 0)
+          await committer.publish(zero, committer.after(zero, sizeOf(staged)), each(staged))
+        })
+      } else {
+        const writer = await target.sink.open(target.ctx)
+        await writer.write(batchOf(rows))
+        await writer.write(batchOf(rows.slice(0, 1), -1))
+        await writer.flush?.()
+        await writer.close()
+      }
+      const seen = await target.read()
+      notDeepStrictEqual(seen, [...expected, expected[0]], 'it is not written like a new one')
+      notDeepStrictEqual(seen, expected, 'it is not passed over')
     }),
 
     promise('a row written twice is there once', 'idempotent', async (target) => {
@@ -224,11 +244,11 @@ class Target<T> {
   }
 
   /** Bytes that a writer stages for rows, one write per row. */
-  async stage(rows: readonly T[]): Promise<Uint8Array[]> {
+  async stage(rows: readonly T[], weight: 1 | -1 = 1): Promise<Uint8Array[]> {
     const writer = await this.sink.open(this.ctx)
     const staged: Uint8Array[] = []
     for (const row of rows) {
-      const bytes = await writer.write(batchOf([row]))
+      const bytes = await writer.write(batchOf([row], weight))
       if (!(bytes instanceof Uint8Array)) {
         throw new OperationalError('CONTRACT_STAGED', 'the writer of a staged sink must return the bytes to stage.')
       }
@@ -270,8 +290,9 @@ class Target<T> {
   }
 }
 
-function batchOf<T>(rows: readonly T[]): RowBatch<T> {
-  return new RowBatch(rows, new Float64Array(rows.length))
+function batchOf<T>(rows: readonly T[], weight: 1 | -1 = 1): RowBatch<T> {
+  const weights = weight === 1 ? undefined : new Int8Array(rows.length).fill(weight)
+  return new RowBatch(rows, new Float64Array(rows.length), undefined, weights)
 }
 
 function sizeOf(chunks: readonly Uint8Array[]): number {

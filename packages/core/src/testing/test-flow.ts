@@ -2,10 +2,11 @@
  * Runs a whole flow in virtual time: the production runtime on a clock that stands still until the test moves it. Rows
  * are sent by hand, what reaches a sink is read back, and a snapshot is a commit that a fresh flow continues from.
  */
+import { markedRow } from '../batch/changes.ts'
 import type { Sink } from '../connector.ts'
 import { UsageError } from '../errors.ts'
 import { addDeadLetterSinks } from '../graph/dead-letters.ts'
-import type { Graph } from '../graph/node.ts'
+import type { Graph, GraphNode } from '../graph/node.ts'
 import { plan } from '../graph/plan.ts'
 import type { RunReport } from '../runtime/job-contract.ts'
 import type { Ports } from '../runtime/ports.ts'
@@ -126,7 +127,7 @@ class FlowTest implements TestFlow {
     }
     const tested = replaceEnds(graph, {
       source: (name) => (this.#logs.get(name) as SimLog).source({ scheduler: process }),
-      sink: (name) => this.#capture(name),
+      sink: (name, node) => this.#capture(name, node),
     })
     startRun(
       { name: graph.name, module: undefined, plan: (workers) => plan(tested, workers) },
@@ -227,16 +228,17 @@ class FlowTest implements TestFlow {
     throw new UsageError('TEST_OVER', `the test of flow "${this.#graph.name}" is over; restore a snapshot to go on.`)
   }
 
-  #capture(name: string): Sink<unknown> {
+  #capture(name: string, { spec }: GraphNode): Sink<unknown> {
     const rows: unknown[] = []
     this.#rows.set(name, rows)
     return {
       kind: 'test',
       guarantee: 'at-least-once',
+      takesChanges: spec.type === 'sink' && spec.sink.takesChanges === true,
       describe: () => ({}),
       open: () => ({
         write(batch) {
-          for (let i = 0; i < batch.length; i++) rows.push(batch.keep(i))
+          for (let i = 0; i < batch.length; i++) rows.push(markedRow(batch, i, batch.keep(i)))
         },
         close() {},
       }),

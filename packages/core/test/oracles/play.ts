@@ -164,6 +164,7 @@ function stagedSink(target: Got[]): Sink<unknown> {
   return {
     kind: 'committed array',
     guarantee: 'staged',
+    takesChanges: true,
     describe: () => ({}),
     open: () => ({
       write(batch) {
