@@ -136,7 +136,8 @@ async function runStreams(
       }
       row.complete(performance.now())
     } catch (error) {
-      row.fail(named(error, stream, gateway), performance.now())
+      if (stop.aborted) row.stop(performance.now())
+      else row.fail(named(error, stream, gateway), performance.now())
     }
     if (isJson) print({ type: 'status', stream: row.name, status: row.status, ...row.failure })
   }

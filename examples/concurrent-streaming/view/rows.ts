@@ -2,7 +2,7 @@
 import { RemoteError } from '@millrace/remote'
 import type { InferenceRecord, SensorErrorRecord, SensorRecord } from '../records.ts'
 
-export type RowStatus = 'waiting' | 'active' | 'completed' | 'failed'
+export type RowStatus = 'waiting' | 'active' | 'completed' | 'failed' | 'stopped'
 
 /** A line of the table. */
 export interface Line {
@@ -30,6 +30,12 @@ export abstract class StreamRow {
 
   complete(nowMs: number): void {
     this.status = 'completed'
+    this.endMs = nowMs
+  }
+
+  /** By the user. */
+  stop(nowMs: number): void {
+    this.status = 'stopped'
     this.endMs = nowMs
   }
 

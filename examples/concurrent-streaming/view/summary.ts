@@ -88,7 +88,7 @@ export function summaryLines(ended: Ended, width: number): string[] {
     )
     details.push(fact('  images', `${images} in ${batches} batches`))
     details.push(fact('  inference time', `${inference_time} s, ${images_per_second} images/s`))
-    details.push(fact('  latest class', row.latestFacts().join(', ')))
+    if (row.latest !== undefined) details.push(fact('  latest class', row.latestFacts().join(', ')))
   }
   const loads = nodes.filter(({ cpu }) => cpu !== null)
   if (loads.length > 0) details.push('Nodes')

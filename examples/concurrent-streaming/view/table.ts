@@ -3,12 +3,12 @@ import { styleText } from 'node:util'
 import type { Line, RowStatus, StreamRow } from './rows.ts'
 
 const HEAD = { title: 'Stream', status: 'Status', progress: 'Progress', latest: ['Latest Result'] } as const
-const COLORS = { waiting: 'dim', active: 'green', completed: 'cyan', failed: 'red' } as const
+const COLORS = { waiting: 'dim', active: 'green', completed: 'cyan', failed: 'red', stopped: 'yellow' } as const
 const GAP = '  '
 const STATUS_WIDTH = 'completed'.length
 
 /** Below, lines would be wrapped, so nothing can be drawn over. */
-export const TABLE_WIDTH_MIN = 50
+export const TABLE_WIDTH_MIN = 60
 
 export interface TableStyle {
   readonly width: number
