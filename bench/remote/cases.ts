@@ -2,11 +2,11 @@
 import { Latencies, type Percentiles } from '../lib/histogram.ts'
 import { KIB_TEXT, machineMs } from './functions.ts'
 import { type Calls, type Items, measureCalls, measureItems } from './load.ts'
+import { type CpuEach, Meter } from './meter.ts'
 import { residentMib } from './processes.ts'
-import { type BenchClient, type Cpu, type Stack, startStack, type Transport } from './stack.ts'
+import { type BenchClient, type Stack, type StackOptions, startStack } from './stack.ts'
 
-export interface CaseOptions {
-  readonly transport: Transport
+export interface CaseOptions extends StackOptions {
   /** How long what is measured by the clock goes on. */
   readonly ms: number
   readonly items: number
@@ -14,8 +14,6 @@ export interface CaseOptions {
   /** Samples per second. */
   readonly rate: number
   readonly fn: 'gen' | 'agen' | 'texts'
-  /** Folder for CPU profiles. */
-  readonly profiles: string | undefined
 }
 
 type Case = (options: CaseOptions) => Promise<unknown>
@@ -28,55 +26,30 @@ export const cases = { calls, items, first, large, loss, stopped, sensor, arriva
   Case
 >
 
-/** CPU time of each call or item, over all threads of a process. */
-export interface CpuEach {
-  readonly clientUs: number
-  readonly gatewayUs: number
-  readonly nodeUs: number
-}
-
-class CpuMeter {
-  readonly #stack: Stack
-  #before: Cpu
-
-  constructor(stack: Stack) {
-    this.#stack = stack
-    this.#before = stack.cpuMs()
-  }
-
-  start(): void {
-    this.#before = this.#stack.cpuMs()
-  }
-
-  usEach(count: number): CpuEach {
-    const now = this.#stack.cpuMs()
-    const us = (process: keyof Cpu): number => ((now[process] - this.#before[process]) * 1000) / count
-    return { clientUs: us('client'), gatewayUs: us('gateway'), nodeUs: us('node') }
-  }
-}
-
 /** Echo, `callers` at once. */
-function calls({ transport, profiles, callers, ms }: CaseOptions): Promise<Calls & CpuEach> {
-  return withStack(['n1'], transport, profiles, async (stack, client) => {
-    const cpu = new CpuMeter(stack)
-    const measured = await measureCalls(client.call.echo, callers, ms, () => cpu.start())
-    return { ...measured, ...cpu.usEach(measured.count) }
+function calls(options: CaseOptions): Promise<Calls & CpuEach> {
+  const { callers, ms } = options
+  return withStack(['n1'], options, async (stack, client) => {
+    const meter = new Meter(stack, options.profiles)
+    const measured = await measureCalls(client.call.echo, callers, ms, () => meter.start())
+    return { ...measured, ...(await meter.stop(measured.count)) }
   })
 }
 
 /** One stream, read as fast as it comes. */
-function items({ transport, profiles, items: count, fn }: CaseOptions): Promise<Items & CpuEach> {
-  return withStack(['n1'], transport, profiles, async (stack, client) => {
-    const cpu = new CpuMeter(stack)
+function items(options: CaseOptions): Promise<Items & CpuEach> {
+  const { items: count, fn } = options
+  return withStack(['n1'], options, async (stack, client) => {
+    const meter = new Meter(stack, options.profiles)
     const expected = fn === 'texts' ? () => KIB_TEXT : (i: number) => i
-    const measured = await measureItems(client.stream[fn], count, expected, () => cpu.start())
-    return { ...measured, ...cpu.usEach(count) }
+    const measured = await measureItems(client.stream[fn], count, expected, () => meter.start())
+    return { ...measured, ...(await meter.stop(count)) }
   })
 }
 
 /** From the moment the generator yields its first item to the consumer. */
-function first({ transport, profiles }: CaseOptions): Promise<Percentiles> {
-  return withStack(['n1'], transport, profiles, async (_, client) => {
+function first(options: CaseOptions): Promise<Percentiles> {
+  return withStack(['n1'], options, async (_, client) => {
     const latencies = new Latencies()
     for (let i = 0; i < 120; i++) {
       for await (const yieldedMs of client.stream.stamps(1, 0)) {
@@ -88,11 +61,8 @@ function first({ transport, profiles }: CaseOptions): Promise<Percentiles> {
 }
 
 /** 64 MiB as an argument and as a result. */
-function large({
-  transport,
-  profiles,
-}: CaseOptions): Promise<{ readonly argumentMs: number; readonly resultMs: number }> {
-  return withStack(['n1'], transport, profiles, async (_, client) => {
+function large(options: CaseOptions): Promise<{ readonly argumentMs: number; readonly resultMs: number }> {
+  return withStack(['n1'], options, async (_, client) => {
     const bytes = 64 * MIB
     await client.call.size(new Uint8Array(MIB))
     const startMs = machineMs()
@@ -104,8 +74,8 @@ function large({
 }
 
 /** From kill -9 of the node to the error at the caller. */
-function loss({ transport }: CaseOptions): Promise<{ readonly callMs: number; readonly streamMs: number }> {
-  return withStack(['n1'], transport, undefined, async ({ nodes }, client) => {
+function loss(options: CaseOptions): Promise<{ readonly callMs: number; readonly streamMs: number }> {
+  return withStack(['n1'], options, async ({ nodes }, client) => {
     const until = async (work: Promise<unknown>): Promise<number> => {
       const outcome = await work.catch((error: { code?: string }) => error.code)
       if (outcome !== 'NODE_LOST') throw new Error(`not NODE_LOST but ${outcome}`)
@@ -138,8 +108,9 @@ export interface Growth {
 }
 
 /** A client that takes ten items of 1 KiB and stops reading for `ms`. */
-function stopped({ transport, ms }: CaseOptions): Promise<Growth> {
-  return withStack(['n1'], transport, undefined, async ({ gateway, nodes, connect }, client) => {
+function stopped(options: CaseOptions): Promise<Growth> {
+  const { ms } = options
+  return withStack(['n1'], options, async ({ gateway, nodes, connect }, client) => {
     const other = await connect()
     // What a process takes once it has run at all is no growth.
     await measureCalls(other.call.echo, 16, WARM_MS)
@@ -167,18 +138,21 @@ function stopped({ transport, ms }: CaseOptions): Promise<Growth> {
   })
 }
 
-/** From the moment a sample is due to the consumer, beside a stream on another node that takes a core. */
-function sensor({ transport, profiles, rate, ms }: CaseOptions): Promise<Percentiles> {
-  return withStack(['data-node', 'ml-node'], transport, profiles, async (_, client) => {
-    const inference = client.with({ node: 'ml-node' }).stream.inference(50)
+/** From the moment a sample is due to the consumer, beside a stream that takes a core: of another node, or of a thread. */
+function sensor(options: CaseOptions): Promise<Percentiles> {
+  const { rate, ms } = options
+  const [dataNode, mlNode] = options.threads ? ['n1', 'n1'] : ['data-node', 'ml-node']
+  return withStack([...new Set([dataNode, mlNode])], options, async (_, client) => {
+    const inference = client.with({ node: mlNode }).stream.inference(50)
     const batches = (async () => {
       for await (const _ of inference) void _
     })()
     await sleep(WARM_MS)
     const latencies = new Latencies()
     const seconds = ms / 1000
+    const samples = client.with({ node: dataNode }).stream.sensor(rate, seconds + 1)
     let expected = 1
-    for await (const { sample_id, timestamp } of client.with({ node: 'data-node' }).stream.sensor(rate, seconds + 1)) {
+    for await (const { sample_id, timestamp } of samples) {
       if (sample_id !== expected++) throw new Error(`sample ${sample_id} instead of ${expected - 1}`)
       // The first second warms up.
       if (sample_id > rate) latencies.record(machineMs() - timestamp)
@@ -190,8 +164,9 @@ function sensor({ transport, profiles, rate, ms }: CaseOptions): Promise<Percent
 }
 
 /** An item each half second: is it here when it was yielded? */
-function arrival({ transport, ms }: CaseOptions): Promise<Percentiles> {
-  return withStack(['n1'], transport, undefined, async (_, client) => {
+function arrival(options: CaseOptions): Promise<Percentiles> {
+  const { ms } = options
+  return withStack(['n1'], options, async (_, client) => {
     const latencies = new Latencies()
     for await (const yieldedMs of client.stream.stamps(Math.max(4, ms / 500), 500)) {
       latencies.record(machineMs() - yieldedMs)
@@ -201,8 +176,9 @@ function arrival({ transport, ms }: CaseOptions): Promise<Percentiles> {
 }
 
 /** Echo on a node beside a generator that never waits and takes 2 ms for each item. */
-function beside({ transport, ms }: CaseOptions): Promise<Percentiles> {
-  return withStack(['n1'], transport, undefined, async (_, client) => {
+function beside(options: CaseOptions): Promise<Percentiles> {
+  const { ms } = options
+  return withStack(['n1'], options, async (_, client) => {
     const busy = client.stream.inference(2)
     const reading = (async () => {
       for await (const _ of busy) void _
@@ -217,11 +193,10 @@ function beside({ transport, ms }: CaseOptions): Promise<Percentiles> {
 
 async function withStack<R>(
   nodes: readonly string[],
-  transport: Transport,
-  profiles: string | undefined,
+  options: StackOptions,
   work: (stack: Stack, client: BenchClient) => Promise<R>,
 ): Promise<R> {
-  const stack = await startStack(nodes, transport, profiles)
+  const stack = await startStack(nodes, options)
   try {
     const client = await stack.connect()
     const result = await work(stack, client)

@@ -63,6 +63,9 @@ export const functions = {
   },
 }
 
+/** For `serveFile`. */
+export default functions
+
 export interface Sample {
   readonly sample_id: number
   /** When it was due, `machineMs`. */

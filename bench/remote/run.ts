@@ -2,10 +2,9 @@
  * One process of the measurements of remote calls. As the client (the default) it makes one measurement, for which it starts
  * the others, and prints JSON; in another --role it serves until it is ended. Started by remote.ts.
  */
-import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { computeNode, startGateway } from '@millrace/remote'
+import { computeNode, serveFile, startGateway } from '@millrace/remote'
 import { type CaseOptions, cases } from './cases.ts'
 import { functions } from './functions.ts'
 import { measureEasyRemote } from './peers/easyremote.ts'
@@ -13,6 +12,7 @@ import { measureGrpc, serveGrpc } from './peers/grpc.ts'
 import type { PeerCase } from './peers/peer-case.ts'
 import { measureWebSocket, serveWebSocket } from './peers/websocket.ts'
 import { start } from './processes.ts'
+import { Profiler } from './profiler.ts'
 
 const { values } = parseArgs({
   options: {
@@ -21,6 +21,8 @@ const { values } = parseArgs({
     nats: { type: 'string' },
     gateway: { type: 'string', default: '' },
     id: { type: 'string', default: 'n1' },
+    // Also of the client: generators that are not async run in threads, as in `millrace node`.
+    threads: { type: 'string', default: 'no' },
     // Of the client: what is measured, of which system.
     case: { type: 'string', default: 'calls' },
     peer: { type: 'string' },
@@ -35,7 +37,8 @@ const { values } = parseArgs({
     profiles: { type: 'string' },
   },
 })
-const { folder, fn } = values
+const { folder, fn, profiles } = values
+const isThreaded = values.threads === 'yes'
 const numbers = {
   ms: Number(values.ms),
   items: Number(values.items),
@@ -51,7 +54,10 @@ const roles: Readonly<Record<string, () => Promise<void>>> = {
     serve(url)
   },
   async node() {
-    await computeNode({ gateway: values.gateway, id: values.id }).registerAll(functions).start()
+    const node = computeNode({ gateway: values.gateway, id: values.id })
+    if (isThreaded) await serveFile(node, new URL('functions.ts', import.meta.url))
+    else node.registerAll(functions)
+    await node.start()
     serve('')
   },
   async grpc() {
@@ -69,9 +75,8 @@ await roles[values.role]()
 if (values.role === 'client') process.exit()
 
 function measure(): Promise<unknown> {
-  const { profiles } = values
-  if (profiles !== undefined) mkdirSync(profiles, { recursive: true })
-  return cases[values.case as keyof typeof cases]({ ...values, ...numbers, profiles } as CaseOptions)
+  const options = { ...values, ...numbers, threads: isThreaded, profiles }
+  return cases[values.case as keyof typeof cases](options as CaseOptions)
 }
 
 async function measurePeer(what: PeerCase): Promise<unknown> {
@@ -91,7 +96,9 @@ async function measurePeer(what: PeerCase): Promise<unknown> {
 }
 
 function serve(ready: string): void {
-  // An orderly end, so that a profile is written.
-  process.on('SIGTERM', () => process.exit(0))
+  const profiler = profiles === undefined ? undefined : new Profiler(profiles, values.role)
+  // The client says when what is measured begins.
+  process.on('SIGUSR2', () => void profiler?.start())
+  process.on('SIGTERM', () => void Promise.resolve(profiler?.stop()).finally(() => process.exit(0)))
   console.log(`READY ${ready}`)
 }

@@ -1,6 +1,5 @@
 /** A gateway and its nodes, each a process of its own, for one measurement. */
 import { createServer } from 'node:net'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Client, type ClientOptions, connect } from '@millrace/remote'
 import type { functions } from './functions.ts'
@@ -21,23 +20,31 @@ export interface Stack {
   connect(options?: ClientOptions): Promise<BenchClient>
   /** CPU time of each process so far, ms. */
   cpuMs(): Cpu
+  /** What is measured begins. */
+  profile(): void
   stop(): Promise<void>
 }
 
-/** With `profiles`, a folder, each process but the client leaves a CPU profile in a folder of its role there. */
+export interface StackOptions {
+  readonly transport: Transport
+  /** Generators that are not async run in threads of their node. */
+  readonly threads: boolean
+  /** Folder where each process leaves a CPU profile of what is measured. */
+  readonly profiles: string | undefined
+}
+
 export async function startStack(
   nodes: readonly string[],
-  transport: Transport = 'websocket',
-  profiles?: string,
+  { transport, threads, profiles }: StackOptions,
 ): Promise<Stack> {
   const started: Process[] = []
   const stop = async (): Promise<void> => {
     for (const process of started.reverse()) await process.stop()
   }
   const role = async (name: string, args: readonly string[]): Promise<Process> => {
-    const profiling = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${join(profiles, name)}`]
     const process_ = await start(process.execPath, [
-      ...['--conditions=millrace-source', ...profiling, RUN, '--role', name],
+      ...['--conditions=millrace-source', RUN, '--role', name],
+      ...(profiles === undefined ? [] : ['--profiles', profiles]),
       ...args,
     ])
     started.push(process_)
@@ -53,12 +60,17 @@ export async function startStack(
     const gateway = await role('gateway', transport === 'nats' ? ['--nats', nats] : [])
     const url = transport === 'nats' ? nats : gateway.ready
     const all: Process[] = []
-    for (const id of nodes) all.push(await role('node', ['--gateway', url, '--id', id]))
+    for (const id of nodes) {
+      all.push(await role('node', ['--gateway', url, '--id', id, '--threads', threads ? 'yes' : 'no']))
+    }
     return {
       gateway,
       nodes: all,
       connect: (options) => connect({ gateway: url, ...options }),
       cpuMs: () => ({ client: cpuMs(process.pid), gateway: cpuMs(gateway.pid), node: cpuMs(all[0].pid) }),
+      profile: () => {
+        if (profiles !== undefined) for (const { pid } of [gateway, ...all]) process.kill(pid, 'SIGUSR2')
+      },
       stop,
     }
   } catch (error) {

@@ -6,14 +6,12 @@ export interface System {
   readonly name: string
   /** Of run.ts. */
   readonly args: Readonly<Record<string, string>>
-  /** A gateway lies between caller and function. */
-  readonly hasGateway: boolean
 }
-
-export const OURS: System = { name: 'millrace', args: {}, hasGateway: true }
 
 export interface Systems {
   readonly ours: System
+  /** Ours as `millrace node FILE` runs it: functions outside the thread of the link. */
+  readonly threads: System
   readonly nats: System | undefined
   readonly bare: System
   readonly grpc: System | undefined
@@ -26,21 +24,21 @@ export function findSystems(): Systems {
   const notes: string[] = []
   const nats = natsVersion()
   notes.push(`NATS: ${nats ?? 'SKIPPED, nats-server is not installed'}`)
-  const peer = (name: string, id: string, found: Installed | NotInstalled, hasGateway: boolean): System | undefined => {
+  const peer = (name: string, id: string, found: Installed | NotInstalled): System | undefined => {
     if ('missing' in found) {
       notes.push(`${name}: SKIPPED, ${found.missing}`)
       return undefined
     }
     notes.push(`${name}: ${found.version}`)
-    return { name, args: { peer: id, folder: found.folder }, hasGateway }
+    return { name, args: { peer: id, folder: found.folder } }
   }
   return {
-    ours: OURS,
-    nats:
-      nats === undefined ? undefined : { name: 'millrace over NATS', args: { transport: 'nats' }, hasGateway: true },
-    bare: { name: 'bare ws, no gateway', args: { peer: 'websocket' }, hasGateway: false },
-    grpc: peer('gRPC, no gateway', 'grpc', installGrpc(), false),
-    easyRemote: peer('EasyRemote', 'easyremote', installEasyRemote(), true),
+    ours: { name: 'millrace', args: {} },
+    threads: { name: 'millrace, in threads', args: { threads: 'yes' } },
+    nats: nats === undefined ? undefined : { name: 'millrace over NATS', args: { transport: 'nats' } },
+    bare: { name: 'bare ws, no gateway', args: { peer: 'websocket' } },
+    grpc: peer('gRPC, no gateway', 'grpc', installGrpc()),
+    easyRemote: peer('EasyRemote', 'easyremote', installEasyRemote()),
     notes,
   }
 }

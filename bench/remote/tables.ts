@@ -3,7 +3,7 @@ import type { Percentiles } from '../lib/histogram.ts'
 import type { Table } from '../lib/report.ts'
 import { type Spread, short, spread, spreadText } from '../lib/spread.ts'
 import { type Rounds, ratios } from './rounds.ts'
-import type { System } from './systems.ts'
+import type { System, Systems } from './systems.ts'
 
 const NONE = '---'
 
@@ -35,6 +35,7 @@ export function callsTable(
     notes: [
       'Goals: p50 0.5 ms and p99 3 ms with one caller, 20,000 calls/s with 64. A caller calls again when it has its answer. ' +
         'Client, gateway and node are processes of their own on one machine; where there is no gateway, client and server.',
+      'In threads: as `millrace node FILE` runs functions, outside the thread of the link; generators that are not async in a pool.',
       ...notes,
     ],
   }
@@ -98,11 +99,10 @@ function textOf(ms: unknown, error: unknown): string {
 /** The other goals. */
 export function targetsTable(
   rounds: Rounds,
-  ours: System,
-  nats: System | undefined,
-  easyRemote: System | undefined,
+  { ours, threads, nats, easyRemote }: Pick<Systems, 'ours' | 'threads' | 'nats' | 'easyRemote'>,
   loss: unknown,
   lossLimitS: number,
+  rates: readonly number[],
 ): Table {
   const of = (system: System | undefined, what: string, name: string, setting = {}): string => {
     const figures = system === undefined ? undefined : rounds.figures(what, system, name, setting)
@@ -114,17 +114,17 @@ export function targetsTable(
       what,
       String(goal),
       judged(own, ({ median }) => median < goal),
-      ...[nats, easyRemote].map((s) => of(s, ...figure)),
+      ...[threads, nats, easyRemote].map((s) => of(s, ...figure)),
     ]
   }
   const lost = loss as Readonly<Record<string, number | null>> | undefined
   const lossRow = (what: string, name: string): string[] => {
     const peer = lost === undefined ? NONE : lost[name] === null ? `> ${lossLimitS * 1000}` : short(lost[name])
-    return [...row(what, 1000, ['loss', name]).slice(0, 4), peer]
+    return [...row(what, 1000, ['loss', name]).slice(0, 5), peer]
   }
   return {
     title: 'Streams and failures',
-    head: ['what', 'goal, below', ours.name, 'over NATS', 'EasyRemote'],
+    head: ['what', 'goal, below', ours.name, 'in threads', 'over NATS', 'EasyRemote'],
     rows: [
       row('first item after it was yielded, p50 ms', 20, ['first', 'p50Ms']),
       row('first item after it was yielded, p99 ms', 20, ['first', 'p99Ms']),
@@ -135,15 +135,16 @@ export function targetsTable(
         row(`client stops reading: growth of the ${process}, MiB`, 16, ['stopped', `${process}Mib`]),
       ),
       row('client stops reading: items produced ahead', 257, ['stopped', 'ahead']),
-      row('sensor, 100/s: sample due to client, p50 ms', 10, ['sensor', 'p50Ms', { rate: 100 }]),
-      row('sensor, 100/s: sample due to client, p99 ms', 10, ['sensor', 'p99Ms', { rate: 100 }]),
-      row('sensor, 10,000/s: sample due to client, p50 ms', 10, ['sensor', 'p50Ms', { rate: 10_000 }]),
-      row('sensor, 10,000/s: sample due to client, p99 ms', 10, ['sensor', 'p99Ms', { rate: 10_000 }]),
+      ...rates.flatMap((rate) =>
+        (['p50', 'p99'] as const).map((at) =>
+          row(`sensor, ${rate}/s: sample due to client, ${at} ms`, 10, ['sensor', `${at}Ms`, { rate }]),
+        ),
+      ),
       row('echo beside a generator of 2 ms items, p99 ms', 20, ['beside', 'p99Ms']),
     ],
     notes: [
       'Sensor: a node gives samples with statistics of a window, due by the clock (one that falls behind shows it), while a ' +
-        'stream on another node takes a whole core.',
+        'stream takes a whole core: on another node, or in a thread of the same.',
     ],
   }
 }
