@@ -56,6 +56,20 @@ describe('tagged JSON', () => {
     }
   })
 
+  test('names with characters that JSON escapes stay apart, also after an object whose name is a backslash', () => {
+    for (const name of ['"', '\\', '\n', '\udc00', 'a"b', '\\u', '😀']) {
+      for (let i = 0; i < 100; i++) JSON.parse(`{"at":${i},${JSON.stringify('\\')}:1}`)
+      for (const value of [
+        { at: 1, [name]: 1 },
+        { at: 1, nested: [{ at: 2n, [name]: undefined }] },
+      ]) {
+        expect(parse(stringify(value))).toEqual(value)
+        expect(Object.keys(parse(stringify(value)) as object)).toEqual(Object.keys(value))
+      }
+    }
+    expect(stringify({ text: 'two\nlines' })).toBe('{"text":"two\\nlines"}')
+  })
+
   test('an own __proto__ property neither pollutes nor vanishes', () => {
     const v = JSON.parse('{"__proto__":{"polluted":true},"n":null}') as object
     const again = parse(stringify({ v, big: 1n })) as { v: object }

@@ -6,6 +6,8 @@
  * Invariants:
  *  C1  decode(encode(v)) is deeply equal to v, for every value that encode accepts; property order is kept.
  *  C2  A user's object with a `$m` property is escaped, so no value of a user is ever read as a tag.
+ *  C3  No property name in the text is written with a backslash. V8 of Node 24 reads such a name as another one that begins
+ *      with a backslash and that any object of the process has had in its place: `{"\"":1}` comes back as `{"\\":1}`.
  */
 import { OperationalError, UsageError } from '../errors.ts'
 import type { Codec } from './table.ts'
@@ -28,7 +30,9 @@ export class UnsupportedValue extends Error {
 
 /** JSON text of any supported value. @throws UnsupportedValue */
 export function stringify(value: unknown): string {
-  return JSON.stringify(isPlain(value, 0) ? value : tagged(value, '', 0))
+  const text = JSON.stringify(isPlain(value, 0) ? value : tagged(value, '', 0))
+  // Seldom a name (C3): mostly a quote or a line break in a value, and then the text comes out the same.
+  return text.includes('\\') ? JSON.stringify(tagged(value, '', 0)) : text
 }
 
 /** Value of a text that `stringify` made. */
@@ -177,9 +181,14 @@ function taggedObject(value: object, path: string, depth: number): unknown {
     name,
     tagged(v, path === '' ? name : `${path}.${name}`, depth + 1),
   ])
+  const isEscaped = Object.hasOwn(value, TAG) || pairs.some(([name]) => WRITTEN_WITH_BACKSLASH.test(name))
   // Object.fromEntries defines properties, so an own '__proto__' stays one.
-  return Object.hasOwn(value, TAG) ? { [TAG]: 'object', v: pairs } : Object.fromEntries(pairs)
+  return isEscaped ? { [TAG]: 'object', v: pairs } : Object.fromEntries(pairs)
 }
+
+/** Characters that JSON escapes, halves of surrogate pairs among them. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what JSON escapes
+const WRITTEN_WITH_BACKSLASH = /["\\\u0000-\u001f\ud800-\udfff]/
 
 function untagged(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
