@@ -9,6 +9,8 @@ import { arraySource } from '../testing/array-source.ts'
 import { testFlow } from '../testing/test-flow.ts'
 import { count } from '../window/aggregates.ts'
 import { tumbling } from '../window/windows.ts'
+import { addDeadLetterSinks } from './dead-letters.ts'
+import { dlq } from './error-policy.ts'
 import { plan } from './plan.ts'
 
 interface Row {
@@ -64,6 +66,16 @@ describe('the plan lets through what is no change', () => {
   for (const [what, build] of Object.entries(ended)) {
     test(what, () => expect(() => plan(described(build).graph)).not.toThrow())
   }
+
+  test('dead letters of a step that takes rows back, and of one behind it', () => {
+    const onError = dlq(plain())
+    const ranked = (rows: Stream<Row>) =>
+      rows.topN('top', { n: 1, by: (r) => r.id, onError }).map((r) => r, { onError })
+    const { graph } = described(ranked, arraySink<unknown>([]))
+    addDeadLetterSinks(graph)
+    expect(graph.nodes.filter((node) => node.spec.type === 'sink')).toHaveLength(2)
+    expect(() => plan(graph)).not.toThrow()
+  })
 })
 
 test('a test flow marks changes as the sinks do, and refuses where its sink does', async () => {

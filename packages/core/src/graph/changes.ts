@@ -14,7 +14,10 @@ export function checkChanges(nodes: readonly GraphNode[]): void {
   for (const node of nodes) {
     const { spec, inputs } = node
     const passed = spec.type === 'union' ? inputs : inputs.slice(0, 1)
-    const maker = passed.map(({ from }) => makers[from.id]).find((found) => found !== undefined)
+    // A dead letter is a new row, whatever happened to the record.
+    const maker = passed
+      .map((e) => (e.output === 'dead' ? undefined : makers[e.from.id]))
+      .find((found) => found !== undefined)
     if (spec.type === 'operator')
       makers.push(spec.changes === 'makes' ? node : spec.changes === 'keeps' ? maker : undefined)
     else makers.push(maker)
