@@ -84,6 +84,14 @@ describe('the codec', () => {
     }
   })
 
+  test('keeps names apart that JSON escapes, also after an object whose name is a backslash', () => {
+    for (const name of ['"', '\\', '\n', '\udc00', 'a"b']) {
+      for (let i = 0; i < 100; i++) JSON.parse(`{"at":${i},${JSON.stringify('\\')}:1}`)
+      const value = { at: 1, [name]: [{ at: 2, [name]: 3 }] }
+      expect(decode(encode(value))).toEqual(value)
+    }
+  })
+
   test('refuses a value that contains itself', () => {
     const list: unknown[] = []
     list.push(list)
