@@ -1,18 +1,22 @@
 /** Case 10, in CI's size: restarts, two nodes of one name, streams that take long, a node that only computes. */
-import { afterAll, expect, test } from 'vitest'
-import { Fabric, percentile, SLACK, watch } from './fabric.ts'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Command, Fabric, percentile, SLACK, watch } from './fabric.ts'
 import { busyStream, slowStream } from './long-life.ts'
 
 /** A tenth of the full size: pings too. */
 const SILENT_MS = 1_500
 
 const fabric = new Fabric()
+let first: Command
+
+beforeAll(async () => {
+  first = await fabric.gateway('--silent', String(SILENT_MS))
+  await fabric.node('n1')
+  await fabric.node('n2')
+})
 afterAll(() => fabric.close())
 
 test('case 10: after a restart of the gateway nodes and clients are usable at once', async () => {
-  const first = await fabric.gateway('--silent', String(SILENT_MS))
-  await fabric.node('n1')
-  await fabric.node('n2')
   const client = await fabric.client()
   expect(await client.call.echo(1)).toBe(1)
   first.kill('SIGKILL')

@@ -17,11 +17,14 @@ export interface BusyFigures {
   readonly wasAlwaysListed: boolean
 }
 
+/** For each item: calls that waited for it would be seen. */
+const STEP_MS = 200
+
 /** A stream on n1 that computes for `seconds` without waiting, with calls of `echo` on n1 beside it. */
-export async function busyStream(fabric: Fabric, seconds: number, name = 'busy'): Promise<BusyFigures> {
+export async function busyStream(fabric: Fabric, seconds: number): Promise<BusyFigures> {
   const client = await fabric.client()
   const echo = client.with({ node: 'n1' }).call.echo
-  const stream = fabric.caller('stream', name, String(seconds), '20', '--node', 'n1')
+  const stream = fabric.caller('stream', 'busy', String(seconds), String(STEP_MS), '--node', 'n1')
   await stream.until(() => stream.lines.length > 0, 'the first item')
   const echoes: number[] = []
   let wasAlwaysListed = true

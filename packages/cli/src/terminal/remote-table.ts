@@ -46,7 +46,7 @@ const TOP_COLUMNS: readonly Column<TopRow>[] = [
     title: 'PROGRESS',
     cell: (r) => (r.kind === 'stream' ? `${formatCount(r.items)} items` : `${formatCount(r.calls)} calls`),
   },
-  { title: 'RATE', cell: (r) => formatRate(r.kind === 'stream' ? r.itemsPerS : r.callsPerS) },
+  { title: 'RATE', cell: rateOf },
   { title: 'LATENCY', cell: (r) => (r.latencyMs === null ? '-' : formatDuration(r.latencyMs)) },
   {
     title: 'FAILED',
@@ -76,10 +76,15 @@ export function topLines(
     `${formatCount(stats.failed)} failed of ${formatCount(stats.opened)}`,
   ]
   const head = style.bold(cutEnd(facts.join('   '), width))
-  const functions =
-    rows.length === 0
-      ? ['no functions yet: no node is connected']
-      : tableLines('STREAM OR FUNCTION', rows, (row) => row.name, TOP_COLUMNS, width, style)
+  const used = rows.filter((row) => row.calls > 0)
+  const unused = rows.filter((row) => row.calls === 0).map((row) => row.name)
+  const functions = [
+    ...(used.length === 0 ? [] : tableLines('STREAM OR FUNCTION', used, (row) => row.name, TOP_COLUMNS, width, style)),
+    ...(unused.length === 0
+      ? []
+      : [style.dim(cutEnd(plain(`not called yet (${unused.length}): ${unused.join(' ')}`), width))]),
+    ...(rows.length === 0 ? ['no functions yet: no node is connected'] : []),
+  ]
   if (!hasResources || nodes.length === 0) return [head, '', ...functions]
   return [head, '', ...functions, '', ...tableLines('NODE', nodes, (node) => node.id, NODE_COLUMNS, width, style)]
 }
@@ -114,6 +119,11 @@ function tableLines<R>(
     ),
   )
   return [head, ...body]
+}
+
+function rateOf(row: TopRow): string {
+  const perS = row.kind === 'stream' ? row.itemsPerS : row.callsPerS
+  return perS === 0 ? '-' : formatRate(perS)
 }
 
 /** `3/120`, or a dash while nothing has failed. */
