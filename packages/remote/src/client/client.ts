@@ -65,9 +65,6 @@ export interface ClientOptions extends CallOptions {
 }
 
 export interface ContractedOptions extends ClientOptions {
-}
-
-export interface ContractedOptions extends ClientOptions {
   /** Arguments are held against it before they are sent, as they are on the node. */
   readonly contract?: Contract
 }
@@ -194,7 +191,7 @@ class ClientCore {
         if (!isRepeatable) return false
         return hasBegun ? mayResume(error) : this.#mayRetry(error, ++attempt, options, deadlineAtMs)
       },
-      newId: () => Array.from({ length: 4 }, () => Math.floor(this.time.random() * 2 ** 32).toString(36)).join('-'),
+      newId: () => this.#newName(),
     })
   }
 
@@ -325,6 +322,14 @@ class ClientCore {
       throw new RemoteError('INVALID_ARGUMENT', `a deadline of ${ms} ms; it must be more than 0.`)
     }
     return this.time.now() + ms
+  }
+
+  /** Nobody else can guess it, but in a simulation. */
+  #newName(): string {
+    const words = new Uint32Array(4)
+    if (this.time === realTime) crypto.getRandomValues(words)
+    else words.forEach((_, i) => void (words[i] = this.time.random() * 2 ** 32))
+    return [...words].map((word) => word.toString(36)).join('-')
   }
 
   #newCall(): number {

@@ -20,7 +20,7 @@ export class HeldStreams {
   readonly #startedAtMs: number
   readonly #holders = new Map<string, NodeParty>()
   /** Streams of nodes that were lost. */
-  readonly #absent = new Map<string, { readonly node: string; readonly untilMs: number }>()
+  readonly #absent = new Map<string, { readonly node: string; readonly untilMs: number; isLost: boolean }>()
 
   constructor(now: () => number) {
     this.#now = now
@@ -49,8 +49,11 @@ export class HeldStreams {
   /** A node is here, with the streams it holds. */
   nodeCame(node: NodeParty, ids: readonly string[]): void {
     // What it had and does not have any more will not come.
-    for (const [id, absent] of this.#absent) if (absent.node === node.entry.id) this.#absent.delete(id)
-    for (const id of ids) this.hold(id, node)
+    for (const absent of this.#absent.values()) if (absent.node === node.entry.id) absent.isLost = true
+    for (const id of ids) {
+      this.#absent.delete(id)
+      this.hold(id, node)
+    }
   }
 
   /** A node was lost with `live` streams, and those it holds. */
@@ -60,7 +63,7 @@ export class HeldStreams {
     for (const id of gone) {
       this.#holders.delete(id)
       this.#absent.delete(id)
-      this.#absent.set(id, { node: node.entry.id, untilMs: this.#now() + ABSENT_MS })
+      this.#absent.set(id, { node: node.entry.id, untilMs: this.#now() + ABSENT_MS, isLost: false })
     }
     for (const [id, { untilMs }] of this.#absent) {
       if (untilMs > this.#now() && this.#absent.size <= ABSENT_MAX) break
@@ -71,8 +74,12 @@ export class HeldStreams {
   /** `retryable`: the node that has it may still come back. */
   lost(id: string, fn: string): RemoteError {
     const absent = this.#absent.get(id)
-    const mayCome = absent === undefined ? this.#now() - this.#startedAtMs < SETTLE_MS : absent.untilMs > this.#now()
-    const why = absent === undefined ? 'no node has it' : `node "${absent.node}", which had it, is gone`
+    const now = this.#now()
+    const mayCome = absent === undefined ? now - this.#startedAtMs < SETTLE_MS : !absent.isLost && absent.untilMs > now
+    const why =
+      absent === undefined
+        ? 'no node has it'
+        : `node "${absent.node}", which had it, ${absent.isLost ? 'came back without it' : 'is gone'}`
     return new RemoteError(
       'STREAM_LOST',
       `the stream of "${fn}" cannot go on: ${why}. Open it anew, from where your own records say.`,
