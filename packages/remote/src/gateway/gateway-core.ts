@@ -8,7 +8,7 @@ import { UsageError } from 'millrace/connector'
 import type { MetricFamily } from 'millrace/observe'
 import type { Contract } from '../contract/contract.ts'
 import { CLOSE, type Link } from '../link/link.ts'
-import type { NatsAddress } from '../link/nats.ts'
+import type { NatsAddress } from '../link/nats-address.ts'
 import { decodeJson, encode, encodeJson } from '../protocol/codec.ts'
 import { FRAME, type Frame } from '../protocol/frame.ts'
 import {

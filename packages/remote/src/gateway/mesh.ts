@@ -3,7 +3,8 @@
  * each offers its own nodes to all others. A call takes at most one hop between gateways.
  */
 import type { NatsConnection } from '@nats-io/transport-node'
-import { acceptNats, connectNats, type NatsAddress, openNats, subjects } from '../link/nats.ts'
+import { acceptNats, connectNats, openNats, subjects } from '../link/nats.ts'
+import type { NatsAddress } from '../link/nats-address.ts'
 import { encodeJson } from '../protocol/codec.ts'
 import { FRAME } from '../protocol/frame.ts'
 import { PROTOCOL_VERSION } from '../protocol/messages.ts'

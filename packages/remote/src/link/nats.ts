@@ -7,14 +7,8 @@ import { messageOf, UsageError } from 'millrace/connector'
 import { RemoteError } from '../remote-error.ts'
 import { realTime, type Time } from '../time.ts'
 import type { Link } from './link.ts'
+import type { NatsAddress } from './nats-address.ts'
 import { NatsLink } from './nats-link.ts'
-
-export interface NatsAddress {
-  /** `nats://host:4222`, several with commas between them. */
-  readonly url: string
-  /** First word of every subject. Default 'millrace'. */
-  readonly prefix?: string
-}
 
 const CONNECT_MS = 5_000
 const PREFIX = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/
