@@ -13,6 +13,8 @@ import { arraySink, arraySource } from 'millrace/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { CountingFunctions } from './counting-node.ts'
 
+const FLOW = new URL('./flow-process.ts', import.meta.url)
+
 let gateway: Gateway
 let folder: string
 let children: ChildProcess[]
@@ -27,9 +29,8 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-function start(program: string, args: readonly string[], env: Record<string, string> = {}): ChildProcess {
-  const file = fileURLToPath(new URL(program, import.meta.url))
-  const child = spawn(process.execPath, ['--conditions=millrace-source', file, ...args], {
+function start(program: URL, args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+  const child = spawn(process.execPath, ['--conditions=millrace-source', fileURLToPath(program), ...args], {
     env: { ...process.env, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -38,7 +39,7 @@ function start(program: string, args: readonly string[], env: Record<string, str
 }
 
 async function startNode(id = 'counting'): Promise<ChildProcess> {
-  const child = start('counting-node.ts', [gateway.url, id])
+  const child = start(new URL('./counting-node.ts', import.meta.url), [gateway.url, id])
   const [said] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer]
   expect(String(said)).toBe('ready\n')
   return child
@@ -235,7 +236,7 @@ describe('a function per record', () => {
     await node.start()
     const out = join(folder, 'out.jsonl')
     const env = { MILLRACE_TEST_GATEWAY: gateway.url, MILLRACE_TEST_OUT: out, MILLRACE_TEST_COUNT: '100' }
-    const first = start('flow-process.ts', [join(folder, 'state'), '1'], env)
+    const first = start(FLOW, [join(folder, 'state'), '1'], env)
     // The first 20 have been committed, or the ids of the next would not be in a commit.
     await until(() => seen.length >= 52)
     await sleep(500)
@@ -243,7 +244,7 @@ describe('a function per record', () => {
     const before = [...seen]
     seen.length = 0
     isOpen = true
-    const second = start('flow-process.ts', [join(folder, 'state'), '1'], env)
+    const second = start(FLOW, [join(folder, 'state'), '1'], env)
     const [code] = await once(second, 'exit')
     expect(code).toBe(0)
     const lines = readFileSync(out, 'utf8')
@@ -264,7 +265,7 @@ describe('a flow in threads', () => {
     async (workers) => {
       const node = await startNode()
       const out = join(folder, 'out.jsonl')
-      const run = start('flow-process.ts', [join(folder, 'state'), String(workers)], {
+      const run = start(FLOW, [join(folder, 'state'), String(workers)], {
         MILLRACE_TEST_GATEWAY: gateway.url,
         MILLRACE_TEST_OUT: out,
         MILLRACE_TEST_COUNT: '4000',
