@@ -1,6 +1,7 @@
 /**
  * Gateways, nodes and callers as processes of the command line, for the acceptance cases of remote nodes. Over NATS
- * instead of a port of the gateway when MILLRACE_ACCEPTANCE_NATS is the address of a server.
+ * instead of a port of the gateway when MILLRACE_ACCEPTANCE_NATS is the address of a server; then one file after another,
+ * with --no-file-parallelism, because all gateways of a server are one.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
