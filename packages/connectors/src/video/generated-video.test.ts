@@ -46,22 +46,24 @@ test('a generated video gives each frame when it is due, with its time', async (
   ])
 })
 
-test('frames nobody took in time are dropped and counted, as a camera does; the newest is given', async () => {
-  const video = opened(6)
+test('up to three frames wait to be taken; beyond them the oldest are dropped and counted', async () => {
+  const video = opened(8)
   await (await video.reader).read(10)
-  video.clock.now += 150
+  video.clock.now += 250
   expect(await readAll(video)).toEqual([
-    [3, 1120, 3, 1150],
-    [4, 1160, 4, 1160],
-    [5, 1200, 5, 1200],
+    [3, 1120, 3, 1250],
+    [4, 1160, 4, 1250],
+    [5, 1200, 5, 1250],
+    [6, 1240, 6, 1250],
+    [7, 1280, 7, 1280],
   ])
-  expect([video.lost(), video.pool.stats()]).toEqual([2, { taken: 4, dropped: 2 }])
+  expect([video.lost(), video.pool.stats()]).toEqual([2, { taken: 6, dropped: 2 }])
 })
 
-test('the last frame is given also when it is late', async () => {
-  const video = opened(3)
+test('the last frames are given also when they are late', async () => {
+  const video = opened(6)
   video.clock.now += 60_000
-  expect((await readAll(video)).map(([number]) => number)).toEqual([2])
+  expect((await readAll(video)).map(([number]) => number)).toEqual([2, 3, 4, 5])
   expect(video.lost()).toBe(2)
 })
 

@@ -1,6 +1,6 @@
 /**
- * A camera made of a function: draws a frame when it is due, in real time. Like a camera, it does not wait: when nobody
- * takes a frame until the next one is due, it is dropped, and counted.
+ * A camera made of a function: draws a frame when it is due, in real time. Like a camera, it does not wait: frames that
+ * nobody takes queue up as in a driver, a few of them; beyond that the oldest are dropped, and counted.
  */
 import { type Position, type Source, type SourceBatch, type SourceContext, UsageError } from 'millrace/connector'
 import type { FramePool } from './frame-pool.ts'
@@ -44,17 +44,18 @@ export function generatedVideo(options: GeneratedVideoOptions): Source<VideoFram
         if (next >= frames) return 'end'
         const latest = Math.min(frames - 1, Math.floor(((clock() - startMs) * fps) / 1000))
         if (latest < next) return batchOf([], next)
-        if (latest > next) countDropped(pool, ctx, latest - next)
-        next = latest + 1
-        const at = dueMs(latest)
+        const number = Math.max(next, latest - WAITING_MAX)
+        if (number > next) countDropped(pool, ctx, number - next)
+        next = number + 1
+        const at = dueMs(number)
         const draft = pool.begin()
         try {
-          draw(draft.pixels, latest, at)
+          draw(draft.pixels, number, at)
         } catch (error) {
           draft.drop()
           throw error
         }
-        return batchOf([{ at, number: latest, frame: draft.finish() }], next)
+        return batchOf([{ at, number, frame: draft.finish() }], next)
       }
       return {
         read: () => {
@@ -67,6 +68,9 @@ export function generatedVideo(options: GeneratedVideoOptions): Source<VideoFram
     },
   }
 }
+
+/** Frames behind the newest that still come: 100 ms at 30 a second, less than half of the pool's slots. */
+const WAITING_MAX = 3
 
 /** @throws UsageError `VIDEO_OPTION` */
 export function checkFps(fps: number): void {
