@@ -24,6 +24,8 @@ export function check(
     const wrong = ofCall(record, faults, world)
     if (wrong !== undefined) return `call ${record.plan.id} (${JSON.stringify(record.plan)}): ${wrong}`
   }
+  const peers = world.nodes.size + world.clients.length
+  if (faults.length === 0 && world.wiresOpened > peers) return `${world.wiresOpened - peers} links broke by themselves`
   return ofWorld(world, records)
 }
 

@@ -58,7 +58,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     memory.set('result', frame.call)
     return [{ ...frame, call: before }]
   }),
-  bug('no pong', 'a node answers no ping', 'node', (frame) => (frame.type === FRAME.PONG ? [] : [frame])),
+  bug('speaks only of calls', 'a node neither asks nor answers whether its peer is there', 'node', (frame) =>
+    frame.type === FRAME.PONG || frame.type === FRAME.PING ? [] : [frame],
+  ),
 ]
 
 /** The first seed that fails with the bug and not without it; undefined when there is none. */
@@ -67,7 +69,8 @@ export async function findBug({ decorate }: PlantedBug): Promise<{ seed: number;
     // Quiet runs too: a mistake of its own must not hide behind a fault.
     for (const faults of [10, 0]) {
       const { failure } = await runSeed(seed, decorate, faults)
-      if (failure !== undefined && (await runSeed(seed, undefined, faults)).failure === undefined) return { seed, failure }
+      if (failure !== undefined && (await runSeed(seed, undefined, faults)).failure === undefined)
+        return { seed, failure }
     }
   }
   return undefined
