@@ -12,6 +12,9 @@ export const MESSAGE_BYTES_MAX = 2 * FRAME_BYTES_MAX
 
 const CONNECT_MS = 5_000
 
+/** A peer that does not answer a close is not waited for longer. (An option that the types of `ws` do not know yet.) */
+const CLOSING = { closeTimeout: 1_000 }
+
 class WebSocketLink implements Link {
   readonly peer: string
   readonly #socket: WebSocket
@@ -103,6 +106,7 @@ export function connectWebSocket(url: string, { tls }: WebSocketConnectOptions =
         perMessageDeflate: false,
         maxPayload: MESSAGE_BYTES_MAX,
         handshakeTimeout: CONNECT_MS,
+        ...CLOSING,
         skipUTF8Validation: true,
         ...(isUnseen(url) ? { generateMask: zero } : {}),
         ...tls,
@@ -151,6 +155,7 @@ export function acceptWebSockets(
 ): WebSocketAccept {
   const acceptor = new WebSocketServer({
     noServer: true,
+    ...CLOSING,
     perMessageDeflate: false,
     maxPayload: MESSAGE_BYTES_MAX,
     skipUTF8Validation: true,

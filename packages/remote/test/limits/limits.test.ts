@@ -183,6 +183,16 @@ test(`${isFull ? '10,000' : '500'} idle connections cost little, and calls go on
   await until(() => gateway.stats.clients === 1)
 }, 300_000)
 
+test('a gateway closes within seconds although a peer answers nothing', async () => {
+  const own = await startGateway({ port: 0 })
+  const link = await connectWebSocket(own.url)
+  // It is not read, so that it never hears of the close.
+  const from = performance.now()
+  await own.close()
+  expect(performance.now() - from).toBeLessThan(2_000 * SLACK)
+  link.destroy()
+})
+
 test('metrics name connections, calls by outcome, bytes and buffers', async () => {
   const value = (name: string, labels: Readonly<Record<string, string>> = {}): number | undefined =>
     gateway.metrics
