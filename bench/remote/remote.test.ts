@@ -5,8 +5,8 @@ import type { Percentiles } from '../lib/histogram.ts'
 import { measureCalls, measureItems } from './load.ts'
 import { Rounds, ratios } from './rounds.ts'
 
-const system = { name: 'a', args: { peer: 'x' } }
-const other = { name: 'b', args: {} }
+const system = { name: 'a', args: { peer: 'x' }, isPeer: true }
+const other = { name: 'b', args: {}, isPeer: false }
 
 test('rounds measure every system in turn, and compare what was measured in the same round', async () => {
   const order: string[] = []
@@ -23,6 +23,18 @@ test('rounds measure every system in turn, and compare what was measured in the 
   expect(rounds.figures('calls', system, 'perS', { callers: 64 })).toEqual([3, 6])
   expect(rounds.figures('calls', other, 'perS', { callers: 64 })).toBeUndefined()
   expect(ratios([10, 30, 40], [1, 10, 10])).toEqual({ median: 4, min: 3, max: 10 })
+})
+
+test('a peer that fails is a line of the report; ours ends the measurement', async () => {
+  const rounds = new Rounds(async () => {
+    throw new Error('broken')
+  })
+  rounds.plan('calls', [system])
+  await rounds.run(1)
+  expect(rounds.failures).toEqual(['a: calls FAILED, Error: broken'])
+  expect(rounds.figures('calls', system, 'perS')).toEqual([Number.NaN])
+  rounds.plan('calls', [other])
+  await expect(rounds.run(1)).rejects.toThrow('broken')
 })
 
 test('as many callers as asked call at once, and each call is counted', async () => {

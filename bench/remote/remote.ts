@@ -68,13 +68,13 @@ export const remote: Bench = {
     const once = new Map<string, unknown>()
     if (easyRemote !== undefined && size.isWhole) {
       for (const what of ['large', 'loss']) {
-        once.set(what, await rounds.measure(what, easyRemote, { limitS: LOSS_LIMIT_S }))
+        once.set(what, await rounds.once(what, easyRemote, { limitS: LOSS_LIMIT_S }))
       }
     }
     const where = size.isWhole ? await whereTables(run, ms, items) : []
     return {
       tables: [
-        callsTable(rounds, ours, all, size.callers, notes),
+        callsTable(rounds, ours, all, size.callers, [...notes, ...rounds.failures]),
         itemsTable(rounds, ours, all),
         largeTable(rounds, ours, grpc, once.get('large')),
         targetsTable(rounds, { ours, threads, nats, easyRemote }, once.get('loss'), LOSS_LIMIT_S, size.rates),

@@ -16,11 +16,13 @@ interface Planned {
 }
 
 export class Rounds {
-  readonly measure: Measure
+  readonly #measure: Measure
   readonly #planned: Planned[] = []
+  /** Lines on runs of peers that failed. */
+  readonly failures: string[] = []
 
   constructor(measure: Measure) {
-    this.measure = measure
+    this.#measure = measure
   }
 
   plan(what: string, systems: readonly System[], setting: Options = {}, options: Options = {}): void {
@@ -30,18 +32,29 @@ export class Rounds {
   async run(times: number): Promise<void> {
     await repeat(times, async () => {
       for (const { what, system, setting, options, runs } of this.#planned) {
-        runs.push(await this.measure(what, system, { ...setting, ...options }))
+        runs.push(await this.once(what, system, { ...setting, ...options }))
       }
     })
   }
 
-  /** One figure over the rounds; undefined when it was not measured. */
+  /** A peer that fails shows, and does not end the measurement of the others. */
+  async once(what: string, system: System, options: Options = {}): Promise<unknown> {
+    try {
+      return await this.#measure(what, system, options)
+    } catch (error) {
+      if (!system.isPeer) throw error
+      this.failures.push(`${system.name}: ${what} FAILED, ${String(error).split('\n').slice(0, 2).join(' ')}`)
+      return {}
+    }
+  }
+
+  /** One figure over the rounds, NaN for a run that failed; undefined when it was not measured. */
   figures(what: string, system: System, name: string, setting: Options = {}): readonly number[] | undefined {
     const key = JSON.stringify(setting)
     const found = this.#planned.find(
       (each) => each.what === what && each.system === system && JSON.stringify(nameOf(each, setting)) === key,
     )
-    return found?.runs.map((run) => (run as Readonly<Record<string, number>>)[name])
+    return found?.runs.map((run) => (run as Readonly<Record<string, number>>)[name] ?? Number.NaN)
   }
 
   get data(): unknown {

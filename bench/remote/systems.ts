@@ -6,6 +6,7 @@ export interface System {
   readonly name: string
   /** Of run.ts. */
   readonly args: Readonly<Record<string, string>>
+  readonly isPeer: boolean
 }
 
 export interface Systems {
@@ -30,13 +31,13 @@ export function findSystems(): Systems {
       return undefined
     }
     notes.push(`${name}: ${found.version}`)
-    return { name, args: { peer: id, folder: found.folder } }
+    return { name, args: { peer: id, folder: found.folder }, isPeer: true }
   }
   return {
-    ours: { name: 'millrace', args: {} },
-    threads: { name: 'millrace, in threads', args: { threads: 'yes' } },
-    nats: nats === undefined ? undefined : { name: 'millrace over NATS', args: { transport: 'nats' } },
-    bare: { name: 'bare ws, no gateway', args: { peer: 'websocket' } },
+    ours: { name: 'millrace', args: {}, isPeer: false },
+    threads: { name: 'millrace, in threads', args: { threads: 'yes' }, isPeer: false },
+    nats: nats === undefined ? undefined : { name: 'millrace over NATS', args: { transport: 'nats' }, isPeer: false },
+    bare: { name: 'bare ws, no gateway', args: { peer: 'websocket' }, isPeer: true },
     grpc: peer('gRPC, no gateway', 'grpc', installGrpc()),
     easyRemote: peer('EasyRemote', 'easyremote', installEasyRemote()),
     notes,

@@ -7,6 +7,9 @@ import type { System, Systems } from './systems.ts'
 
 const NONE = '---'
 
+/** Of one caller. */
+const LATENCY_GOALS_MS = { p50Ms: 0.5, p99Ms: 3 } as const
+
 export function callsTable(
   rounds: Rounds,
   ours: System,
@@ -22,7 +25,13 @@ export function callsTable(
       return [
         system.name,
         String(callers),
-        ...(['p50Ms', 'p99Ms', 'maxMs'] as const).map((name) => spreadText(spread(of(name)))),
+        ...(['p50Ms', 'p99Ms'] as const).map((name) =>
+          judged(
+            spread(of(name)),
+            isOurs && callers === 1 ? ({ median }) => median < LATENCY_GOALS_MS[name] : undefined,
+          ),
+        ),
+        spreadText(spread(of('maxMs'))),
         judged(spread(of('perS')), isOurs && callers === 64 ? ({ median }) => median >= 20_000 : undefined),
         isOurs ? NONE : spreadText(ratios(perS, of('perS'))),
       ]
@@ -119,7 +128,8 @@ export function targetsTable(
   }
   const lost = loss as Readonly<Record<string, number | null>> | undefined
   const lossRow = (what: string, name: string): string[] => {
-    const peer = lost === undefined ? NONE : lost[name] === null ? `> ${lossLimitS * 1000}` : short(lost[name])
+    const peer =
+      lost === undefined ? NONE : typeof lost[name] !== 'number' ? `> ${lossLimitS * 1000}` : short(lost[name])
     return [...row(what, 1000, ['loss', name]).slice(0, 5), peer]
   }
   return {
@@ -135,6 +145,7 @@ export function targetsTable(
         row(`client stops reading: growth of the ${process}, MiB`, 16, ['stopped', `${process}Mib`]),
       ),
       row('client stops reading: items produced ahead', 257, ['stopped', 'ahead']),
+      row('client stops reading: echo of another client, p99 ms', 50, ['stopped', 'echoP99Ms']),
       ...rates.flatMap((rate) =>
         (['p50', 'p99'] as const).map((at) =>
           row(`sensor, ${rate}/s: sample due to client, ${at} ms`, 10, ['sensor', `${at}Ms`, { rate }]),

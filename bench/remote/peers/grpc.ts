@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { KIB_TEXT, machineMs } from '../functions.ts'
 import { measureCalls, measureItems } from '../load.ts'
+import { GRPC_PACKAGE, PROTO_PACKAGE } from './install.ts'
 import type { PeerCase } from './peer-case.ts'
 
 type Callback = (error: Error | null, reply?: Readonly<Record<string, unknown>>) => void
@@ -60,8 +61,8 @@ const LARGE_BYTES = 64 * 1024 * 1024
 
 function load(folder: string) {
   const require = createRequire(join(folder, 'package.json'))
-  const grpc = require('@grpc/grpc-js') as Grpc
-  const loader = require('@grpc/proto-loader') as { loadSync(file: string): unknown }
+  const grpc = require(GRPC_PACKAGE) as Grpc
+  const loader = require(PROTO_PACKAGE) as { loadSync(file: string): unknown }
   const file = fileURLToPath(new URL('echo.proto', import.meta.url))
   return { grpc, Echo: grpc.loadPackageDefinition(loader.loadSync(file)).bench.Echo }
 }

@@ -20,7 +20,9 @@ export interface NotInstalled {
 const FOLDER = join(tmpdir(), 'millrace-bench-peers')
 const INSTALL_MS = 300_000
 
-const GRPC = ['@grpc/grpc-js@1.14.7', '@grpc/proto-loader@0.8.1']
+export const GRPC_PACKAGE = '@grpc/grpc-js'
+export const PROTO_PACKAGE = '@grpc/proto-loader'
+const GRPC = [`${GRPC_PACKAGE}@1.14.7`, `${PROTO_PACKAGE}@0.8.1`]
 
 export function installGrpc(): Installed | NotInstalled {
   const folder = join(FOLDER, 'grpc')
