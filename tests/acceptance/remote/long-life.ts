@@ -13,6 +13,7 @@ export interface BusyFigures {
   readonly items: number
   /** From the yield on the node to the line here. */
   readonly lagP99Ms: number
+  readonly echoP95Ms: number
   readonly echoP99Ms: number
   readonly wasAlwaysListed: boolean
 }
@@ -39,6 +40,7 @@ export async function busyStream(fabric: Fabric, seconds: number): Promise<BusyF
   return {
     items: stream.lines.length,
     lagP99Ms: percentile(lags(stream), 0.99),
+    echoP95Ms: percentile(echoes, 0.95),
     echoP99Ms: percentile(echoes, 0.99),
     wasAlwaysListed,
   }

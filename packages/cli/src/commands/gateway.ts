@@ -62,6 +62,7 @@ export function gatewayCommand(io: Io, exit: Exit): Command {
 
 async function gateway(options: Options, io: Io): Promise<number> {
   const settings = settingsOf(options, io)
+  const signalled = new Promise<'SIGINT' | 'SIGTERM'>((resolve) => onSignals(resolve))
   const { gateway: started, note } = await startAt(settings, options.port)
   const metrics =
     options.metricsPort === undefined ? undefined : await startGatewayMetrics(started, options.metricsPort)
@@ -71,7 +72,7 @@ async function gateway(options: Options, io: Io): Promise<number> {
     const facts = { gateway: started.url, port: started.port, metrics: metrics?.url }
     io.stdout.write(`${JSON.stringify(facts)}\n`)
   }
-  const signal = await new Promise<'SIGINT' | 'SIGTERM'>((resolve) => onSignals(resolve))
+  const signal = await signalled
   await metrics?.close()
   await started.close()
   return signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated

@@ -112,8 +112,11 @@ export class ThreadHost implements FunctionHost {
     this.#calls.clear()
     this.#waiting = []
     for (const thread of this.#threads) {
+      const hadCalls = thread.calls.size > 0
       thread.calls.clear()
       if (thread.isReady) thread.worker.link(this.#payloadBytesMax)
+      // A plain call computes on, for nobody.
+      if (hadCalls) this.#watch(thread)
     }
     this.onIdle()
   }
@@ -294,15 +297,24 @@ export class ThreadHost implements FunctionHost {
 
   /** T3. */
   #watch(thread: Thread): void {
-    if (!this.#options.isPool || thread.isBusyForNobody) return
+    if (!this.#options.isPool || thread.isBusyForNobody || this.#isClosed) return
     const { worker } = thread
+    const { time, log } = this.#options
     thread.isBusyForNobody = true
-    const cancel = this.#options.time.after(GRACE_MS, () => {
-      if (thread.worker !== worker || thread.calls.size > 0) return
-      this.#options.log('warn', 'a thread computes on for a call that was cancelled; another takes its place')
-      void worker.terminate()
-      this.#startWorker(thread, this.#threads.indexOf(thread))
-    })
+    let cancel = (): void => {}
+    const look = (): void => {
+      cancel = time.after(GRACE_MS, () => {
+        if (thread.worker !== worker || this.#isClosed) return
+        // Others have streams in it, which may come to their turn yet.
+        if (thread.calls.size > 0) look()
+        else {
+          log('warn', 'a thread computes on for a call that was cancelled; another takes its place')
+          void worker.terminate()
+          this.#startWorker(thread, this.#threads.indexOf(thread))
+        }
+      })
+    }
+    look()
     worker.whenFree(() => {
       cancel()
       if (thread.worker !== worker) return
