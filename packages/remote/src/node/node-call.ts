@@ -59,6 +59,8 @@ export class NodeCall {
   #isWhole = false
   /** It said that it begins, and waits until the gateway knows. */
   #awaitsGateway = false
+  /** Its function has begun and has not come to its end, whether somebody waits for it or not. */
+  #isRunning = false
   #session: Session
   #call: number
   #cancelDeadline = (): void => {}
@@ -178,7 +180,19 @@ export class NodeCall {
     this.#awaitsGateway = false
     this.#startedAtMs = this.#options.time.now()
     const context = this.#context()
-    runInContext(context, () => this.#run(context)).catch((error) => this.fail(error))
+    this.#isRunning = true
+    runInContext(context, () => this.#run(context))
+      .catch((error) => this.fail(error))
+      .then(() => {
+        this.#isRunning = false
+        this.#ran()
+      })
+  }
+
+  /** What was cancelled has its place until its function has come to its end: whoever opens and cancels must not run more at once. */
+  #ran(): void {
+    const ranMs = this.#startedAtMs === undefined ? undefined : this.#options.time.now() - this.#startedAtMs
+    this.#options.onRan(this, ranMs)
   }
 
   /** Answers with an error. */
@@ -329,8 +343,7 @@ export class NodeCall {
     this.#endIterator = () => {}
     // Queued behind a step that is under way; a generator that waits at a yield runs its `finally` now.
     Promise.resolve(endIterator()).catch(() => {})
-    const ranMs = this.#startedAtMs === undefined ? undefined : this.#options.time.now() - this.#startedAtMs
-    this.#options.onRan(this, ranMs)
+    if (!this.#isRunning) this.#ran()
     // A long result goes on as its credit allows.
     this.#outlet.whenSent(() => this.#options.onEnd(this))
   }

@@ -127,6 +127,33 @@ test('a client that floods its gateway with calls is told to wait, and others ar
   client = await connect<typeof functions>({ gateway: gateway.url })
 }, 60_000)
 
+test('calls that are opened and cancelled do not run more of a function at once than may', async () => {
+  let running = 0
+  let most = 0
+  const stubborn = computeNode({ gateway: gateway.url, id: 'stubborn' })
+  stubborn.register(
+    'ignores',
+    async () => {
+      most = Math.max(most, ++running)
+      await sleep(100)
+      running--
+    },
+    { concurrency: 2 },
+  )
+  await stubborn.start()
+  for (let i = 0; i < 30; i++) {
+    const cancel = new AbortController()
+    const { ignores } = client.with({ signal: cancel.signal }).call as unknown as { ignores(): Promise<void> }
+    const call = ignores().catch(() => {})
+    await sleep(2)
+    cancel.abort()
+    await call
+  }
+  expect(most).toBe(2)
+  await until(() => running === 0 && stubborn.inFlight === 0)
+  await stubborn.close()
+})
+
 test('a node that sends more than was granted fails its own call only', async () => {
   const peer = await RawPeer.open({
     role: 'node',
