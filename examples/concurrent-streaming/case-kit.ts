@@ -48,7 +48,9 @@ export interface Said {
   readonly [field: string]: unknown
 }
 
-/** A program of the case as a process. */
+const CLI = fileURLToPath(new URL('../../packages/core/bin/millrace.js', import.meta.url))
+
+/** A program of the case as a process, or the command `millrace`. */
 export class Program {
   readonly #child: ChildProcess
   readonly #waiting: { readonly fits: () => boolean; readonly resolve: () => void }[] = []
@@ -57,7 +59,7 @@ export class Program {
   readonly ended: Promise<number | NodeJS.Signals>
 
   constructor(name: string, args: readonly string[]) {
-    const file = fileURLToPath(new URL(`./${name}.ts`, import.meta.url))
+    const file = name === 'millrace' ? CLI : fileURLToPath(new URL(`./${name}.ts`, import.meta.url))
     this.#child = spawn(process.execPath, ['--conditions=millrace-source', file, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })

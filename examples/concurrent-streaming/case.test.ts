@@ -4,7 +4,7 @@ import { connect, RemoteError, startGateway } from '@millrace/remote'
 import { afterEach, describe, expect, it } from 'vitest'
 import { collect, Program } from './case-kit.ts'
 import type { MlFunctions } from './inference/functions.ts'
-import type { BatchRecord, InferenceRecord, SensorRecord } from './records.ts'
+import type { BatchRecord, SensorRecord } from './records.ts'
 import { READINGS, ROWS, rowOf } from './sensors/case-rows.ts'
 import type { DataFunctions } from './sensors/functions.ts'
 
@@ -34,28 +34,6 @@ function timeless(record: object): unknown {
 }
 
 describe('both streams at once, in four processes', () => {
-  it(
-    'last as long as the longer one, and give 40 samples, six batches and the final record',
-    async () => {
-      const program = startCase('--quick', '--seed', '1', '--simulate')
-      expect(await program.ended).toBe(0)
-      const samples = program.records<SensorRecord>('data')
-      expect(samples.map(({ sample_id }) => sample_id)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1))
-      const batches = program.records<InferenceRecord>('ml')
-      expect(batches.map(({ batch_id }) => batch_id)).toEqual([
-        ...[1, 2, 3, 4, 5, 6].map((n) => `batch_00${n}`),
-        'final',
-      ])
-      expect(batches.every((batch) => batch.simulated === true)).toBe(true)
-      const { elapsed, active_together } = program.last('summary') as unknown as Record<string, number>
-      // 19.5 s and 3.7 s; one after the other they would take 23.2 s.
-      expect(elapsed).toBeGreaterThanOrEqual(19.4)
-      expect(elapsed).toBeLessThan(20.5 + 1.5)
-      expect(active_together).toBeGreaterThanOrEqual(3.6)
-    },
-    LIMIT_MS,
-  )
-
   it(
     'are the same to the byte in two runs with one seed, but for the time of day',
     async () => {
@@ -206,6 +184,23 @@ describe('each part alone', () => {
       await Promise.all(streams.map((stream) => stream.cancel()))
       expect(await client.call.benchmark_model('efficientnet_b0', 3)).toMatchObject({ num_samples: 3, simulated: true })
       await client.close()
+      await node.stop()
+      await gateway.close()
+    },
+    LIMIT_MS,
+  )
+
+  it(
+    'the functions are those of any node: millrace node serves them, millrace stream reads them',
+    async () => {
+      const gateway = await startGateway({ port: 0 })
+      const functions = fileURLToPath(new URL('./sensors/functions.ts', import.meta.url))
+      const node = start('millrace', 'node', functions, '--id', 'data-node', '--gateway', gateway.url)
+      await node.until(() => node.out.includes('get_sensor_status'))
+      const input = JSON.stringify({ replay: { temperature: READINGS }, sample_rate: 1000 })
+      const stream = start('millrace', 'stream', 'readings', input, '--gateway', gateway.url)
+      expect(await stream.ended).toBe(0)
+      expect((stream.lines as unknown as SensorRecord[]).map(rowOf)).toEqual(ROWS)
       await node.stop()
       await gateway.close()
     },

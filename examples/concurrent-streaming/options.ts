@@ -20,7 +20,11 @@ const node = {
 
 export const gatewayOptions = {
   host: { type: 'string', value: 'HOST', about: 'where the gateway listens; default 127.0.0.1' },
-  port: { type: 'string', value: 'PORT', about: 'of the gateway; when it is taken, the next free one' },
+  port: {
+    type: 'string',
+    value: 'PORT',
+    about: 'of the gateway; when it is taken, the next free one; default 8080, of the whole case any free one',
+  },
 } as const satisfies Described
 
 export const dataNodeOptions = node
@@ -56,7 +60,9 @@ export const clientOptions = {
   wait: { type: 'string', value: 'S', about: 'how long the client waits for nodes; default 15' },
 } as const satisfies Described
 
-export const mainOptions = { ...gatewayOptions, ...mlNodeOptions, ...clientOptions } as const
+/** The parts find each other, and have their usual names. */
+const { gateway: _, id: __, ...common } = { ...gatewayOptions, ...mlNodeOptions, ...clientOptions }
+export const mainOptions = common
 
 /** Prints the flags and ends for `--help`, says what is wrong and ends for others that do not exist. */
 export function readOptions<const O extends Described>(command: string, about: string, options: O) {

@@ -73,9 +73,8 @@ export interface Injection {
   readonly magnitude: number
 }
 
-/** Always draws the same count of numbers, so that a rate does not change the other readings. */
+/** What is added to a reading; the numbers are drawn from a `random` of their own, so that readings stay as they were. */
 export function injected({ rate, magnitude }: Injection, random: Random): number {
-  const isChosen = random.uniform() < rate
-  const sign = random.uniform() < 0.5 ? -1 : 1
-  return isChosen ? sign * magnitude : 0
+  if (random.uniform() >= rate) return 0
+  return random.uniform() < 0.5 ? -magnitude : magnitude
 }
