@@ -17,7 +17,7 @@ await runPart(async (stop) => {
   const functions = dataFunctions({
     id,
     sensors: { ...SENSORS, ...sensors },
-    clock: realClock(numberOf('speed', values.speed)),
+    clock: realClock(numberOf('speed', values.speed, 0)),
     seed: numberOf('seed', values.seed),
   })
   await serve(registerData(newNode(id, gateway), functions), gateway, stop)

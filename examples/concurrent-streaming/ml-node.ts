@@ -33,7 +33,7 @@ await runPart(async (stop) => {
     id,
     models,
     images: values.images === undefined ? drawnImage : await folderImages(values.images),
-    clock: realClock(numberOf('speed', values.speed)),
+    clock: realClock(numberOf('speed', values.speed, 0)),
     seed: numberOf('seed', values.seed),
   })
   await serve(registerMl(newNode(id, gateway), functions), gateway, stop)

@@ -60,8 +60,8 @@ export const clientOptions = {
   wait: { type: 'string', value: 'S', about: 'how long the client waits for nodes; default 15' },
 } as const satisfies Described
 
-/** The parts find each other, and have their usual names. */
-const { gateway: _, id: __, ...common } = { ...gatewayOptions, ...mlNodeOptions, ...clientOptions }
+const { gateway: _address, id: _name, ...common } = { ...gatewayOptions, ...mlNodeOptions, ...clientOptions }
+/** Of all four programs, but for addresses and names: the parts find each other. */
 export const mainOptions = common
 
 /** Prints the flags and ends for `--help`, says what is wrong and ends for others that do not exist. */
@@ -97,11 +97,12 @@ export function argumentsFor(options: Described, values: Readonly<Record<string,
   })
 }
 
-/** @throws Error for a text that is no number */
-export function numberOf(flag: string, text: string | undefined): number | undefined {
+/** @throws Error for a text that is no number, or none above `above` */
+export function numberOf(flag: string, text: string | undefined, above?: number): number | undefined {
   if (text === undefined) return undefined
   const value = Number(text)
   if (text.trim() === '' || !Number.isFinite(value)) throw new Error(`--${flag} is "${text}"; it must be a number.`)
+  if (above !== undefined && value <= above) throw new Error(`--${flag} is ${text}; it must be above ${above}.`)
   return value
 }
 
