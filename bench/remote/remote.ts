@@ -71,7 +71,7 @@ export const remote: Bench = {
         once.set(what, await rounds.once(what, easyRemote, { limitS: LOSS_LIMIT_S }))
       }
     }
-    const where = size.isWhole ? await whereTables(run, ms, items) : []
+    const where = size.isWhole ? await whereTables(run, 2 * ms, 2 * items) : []
     return {
       tables: [
         callsTable(rounds, ours, all, size.callers, [...notes, ...rounds.failures]),

@@ -7,8 +7,12 @@ import type { Table } from '../lib/report.ts'
 import { short } from '../lib/spread.ts'
 import type { CpuEach } from './meter.ts'
 
+/** Beginning and ending a profile takes a while itself: left out. */
+const PROFILING = 'profiling'
+
 /** Time of the system for sending and receiving is in 'sockets'. */
 const PARTS: Parts = [
+  [PROFILING, /bench\/remote\/profiler|^node:(internal\/)?inspector/],
   ['sockets', /^node:(net|stream|internal\/(stream|streams|js_stream|timers|process|async))/],
   ['WebSocket frames', /node_modules\/ws\//],
   ['frames and turns', /remote\/src\/(protocol\/frame|session\/session|link|time)/],
@@ -16,7 +20,7 @@ const PARTS: Parts = [
   ['headers of calls', /remote\/src\/protocol\//],
   ['routes and placement', /remote\/src\/gateway\//],
   ['calls and credit', /remote\/src\/(client|node|session)\//],
-  ['functions and callers', /bench\/remote\//],
+  ['functions and callers', /bench\/remote\/(functions|load|cases|stack)/],
 ]
 const PROCESSES = ['client', 'gateway', 'node'] as const
 
@@ -50,6 +54,7 @@ async function where(measure: Measure, options: Readonly<Record<string, string |
 
 function sharesIn(file: string): Map<string, number> {
   const shares = sharesOf(JSON.parse(readFileSync(file, 'utf8')) as CpuProfile, PARTS)
+  shares.delete(PROFILING)
   const total = [...shares.values()].reduce((a, b) => a + b, 0)
   return new Map([...shares].map(([part, us]) => [part, us / total]))
 }
@@ -65,9 +70,9 @@ function tableOf(title: string, { cpu, shares }: Where): Table {
     title,
     head: ['part', ...PROCESSES, 'all'],
     rows: [
-      ...[...PARTS.map(([part]) => part), COLLECTOR, REST].map(row),
+      ...[...PARTS.slice(1).map(([part]) => part), COLLECTOR, REST].map(row),
       ['all', ...all.map(short), short(all.reduce((a, b) => a + b, 0))],
     ],
-    notes: ['User and system time. Profiling itself is in it. The system calls that send are in sockets.'],
+    notes: ['User and system time. Being profiled slows all of them. The system calls that send are in sockets.'],
   }
 }
