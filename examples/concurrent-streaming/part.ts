@@ -22,6 +22,8 @@ export async function runPart(run: (stop: AbortSignal) => Promise<number> | Prom
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
   process.once('disconnect', stop)
+  // Whoever read the output has gone, as `head` does.
+  process.stdout.on('error', stop)
   try {
     process.exitCode = (await run(abort.signal)) ?? 0
   } catch (error) {
