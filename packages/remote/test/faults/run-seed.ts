@@ -1,5 +1,4 @@
 /** Runs one seed: the world is built, calls are made while faults happen, all comes to rest, and the checkers judge. */
-import { RemoteError } from '../../src/remote-error.ts'
 import { check } from './check.ts'
 import { functionsOf } from './functions.ts'
 import type { CallPlan, CallRecord, FaultRecord } from './ledger.ts'
@@ -180,8 +179,4 @@ function add(totals: { resumed: number; placedAgain: number }, world: World): vo
   const { resumed, placedAgain } = world.gateway.core.stats
   totals.resumed += resumed
   totals.placedAgain += placedAgain
-}
-
-export function isRemote(error: unknown): error is RemoteError {
-  return error instanceof RemoteError
 }
