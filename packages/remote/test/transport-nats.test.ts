@@ -26,6 +26,25 @@ describe.skipIf(!hasNats)('the transport contract', () => {
   }
   for (const check of transportContract('NATS', { open })) test(check.name, check.run)
 
+  test('what the dialled end sends before the dialer listens is not lost', async () => {
+    const address = { url, prefix: `test-${Math.random().toString(36).slice(2)}` }
+    const acceptor = acceptNats(await openNats(address), address, 'g', (link) => {
+      link.start({ onMessage() {}, onClose() {} })
+      for (let i = 0; i < 10; i++) link.send(new Uint8Array([i]))
+    })
+    const near = await connectNats(address)
+    const heard: number[] = []
+    await new Promise<void>((resolve, reject) => {
+      near.start({
+        onMessage: ([i]) => void (heard.push(i) === 10 && resolve()),
+        onClose: ({ reason }) => reject(new Error(reason)),
+      })
+    })
+    expect(heard).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    near.destroy()
+    await acceptor.close()
+  })
+
   test('a gateway that no NATS server carries is unreachable, by name', async () => {
     const error = await connectNats({ url: 'nats://127.0.0.1:1' }).catch((thrown: unknown) => thrown)
     expect(error).toMatchObject({ code: 'GATEWAY_UNREACHABLE', data: { url: 'nats://127.0.0.1:1' } })

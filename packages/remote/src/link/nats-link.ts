@@ -34,6 +34,8 @@ export interface NatsLinkOptions {
   readonly outbound: string
   readonly peer: string
   readonly time: Time
+  /** True at the end that was dialled: until the dialer is heard it may not listen yet, and what is sent would be lost. */
+  readonly isDialled: boolean
   /** Called once when the link is over. */
   onEnd(): void
 }
@@ -45,6 +47,8 @@ export class NatsLink implements Link {
   #events: LinkEvents | undefined
   #isClosed = false
   #isPaused = false
+  /** The other end listens. */
+  #isOpen: boolean
   /** What came before `start` or while paused. */
   #held: Msg[] = []
   #sentNumber = 0
@@ -62,12 +66,15 @@ export class NatsLink implements Link {
   constructor(options: NatsLinkOptions) {
     this.#options = options
     this.peer = options.peer
+    this.#isOpen = !options.isDialled
     this.#subscription = options.connection.subscribe(options.inbound, {
       callback: (error, message) => {
         if (error === null) this.#onMessage(message)
         else this.#closed(CLOSE.goingAway, error.message)
       },
     })
+    // The first word to the other end: it follows the subscription on the same connection.
+    if (this.#isOpen) this.#publish(KIND.probe, 0, NOTHING)
     this.#probe()
   }
 
@@ -129,6 +136,10 @@ export class NatsLink implements Link {
     }
     const { data } = message
     if (data.length < HEADER_BYTES) return
+    if (!this.#isOpen) {
+      this.#isOpen = true
+      this.#pump()
+    }
     const number = numberOf(data)
     switch (data[0]) {
       case KIND.ack:
@@ -192,6 +203,7 @@ export class NatsLink implements Link {
   }
 
   #pump(): void {
+    if (!this.#isOpen) return
     let sent = 0
     for (; sent < this.#queue.length && this.#unackedBytes < WINDOW_BYTES; sent++) {
       const { kind, body } = this.#queue[sent]
@@ -215,7 +227,7 @@ export class NatsLink implements Link {
 
   #probe(): void {
     this.#cancelProbe = this.#options.time.after(PROBE_MS, () => {
-      this.#publish(KIND.probe, 0, NOTHING)
+      if (this.#isOpen) this.#publish(KIND.probe, 0, NOTHING)
       this.#probe()
     })
   }

@@ -76,6 +76,7 @@ export async function connectNats(address: NatsAddress, subject?: string, time: 
       outbound: answer.string(),
       peer: address.url,
       time,
+      isDialled: false,
       onEnd: () => void connection.drain().catch(() => {}),
     })
     return link.current
@@ -118,6 +119,7 @@ export function acceptNats(
           outbound: message.string(),
           peer: `nats ${message.string()}`,
           time,
+          isDialled: true,
           onEnd: () => links.delete(link),
         })
         links.add(link)
