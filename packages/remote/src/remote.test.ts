@@ -1,8 +1,10 @@
 /** Gateway, node and client in one process, over real sockets. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Client,
   type ComputeNode,
+  callContext,
   computeNode,
   connect,
   type Gateway,
@@ -12,6 +14,7 @@ import {
 
 const functions = {
   echo: (value: unknown) => value,
+  id: () => callContext()?.id,
   add: async (a: number, b = 2) => a + b,
   *gen(n: number) {
     for (let i = 0; i < n; i++) yield i
@@ -145,6 +148,15 @@ describe('a stream', () => {
       Array.from({ length: 1000 }, (_, i) => i * 2),
     )
   })
+})
+
+test('the id of a call is its own', async () => {
+  const ids = await Promise.all(Array.from({ length: 100 }, () => client.call.id()))
+  const another = await connect<typeof functions>({ gateway: gateway.url })
+  ids.push(await another.call.id(), ...(await collect(another.stream.id())))
+  await another.close()
+  expect(new Set(ids).size).toBe(102)
+  expect(await client.with({ id: 'order-7' }).call.id()).toBe('order-7')
 })
 
 test('nothing is left open at the gateway', () => {

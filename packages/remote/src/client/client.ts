@@ -114,6 +114,8 @@ class ClientCore {
   readonly #reconnectWithinMs: number
   readonly #contract: Contract | undefined
   #nextCall = 0
+  #name: string | undefined
+  #named = 0
   #payloadBytesMax = 0
 
   constructor(address: string, connect: () => Promise<Link>, options: ContractedOptions) {
@@ -161,9 +163,10 @@ class ClientCore {
   async call(fn: string, args: readonly unknown[], options: CallOptions): Promise<unknown> {
     const deadlineAtMs = this.#deadlineOf(options)
     if (this.#contract !== undefined) await this.#check(fn, args)
+    const id = options.id ?? this.#newId()
     for (let attempt = 1; ; attempt++) {
       const session = this.#connection.session ?? (await this.#session(deadlineAtMs, options.signal))
-      const opened = this.open(session, fn, args, 'call', options, deadlineAtMs)
+      const opened = this.open(session, fn, args, 'call', options, id, deadlineAtMs)
       try {
         return await opened.value
       } catch (error) {
@@ -178,6 +181,7 @@ class ClientCore {
     const deadlineAtMs = this.#deadlineOf(options)
     let attempt = 0
     const mayResume = this.#resuming(options, deadlineAtMs)
+    const id = options.id ?? this.#newId()
     // A stream among the arguments has been read, and cannot be given again.
     const isRepeatable = !args.some(isStream)
     return new RemoteStreamReader({
@@ -185,7 +189,7 @@ class ClientCore {
       open: async (resume) => {
         if (this.#contract !== undefined) await this.#check(fn, args)
         const session = this.#connection.session ?? (await this.#session(deadlineAtMs, options.signal))
-        return this.open(session, fn, args, 'stream', options, deadlineAtMs, resume)
+        return this.open(session, fn, args, 'stream', options, id, deadlineAtMs, resume)
       },
       mayOpenAgain: async (error, hasBegun) => {
         if (!isRepeatable) return false
@@ -201,10 +205,11 @@ class ClientCore {
     args: readonly unknown[],
     mode: CallMode,
     options: CallOptions,
+    id: string,
     deadlineAtMs: number | undefined,
     resume?: OpenHeader['resume'],
   ): ClientCall {
-    const { where, node, id, key, policy, idempotent, trace, signal, window } = options
+    const { where, node, key, policy, idempotent, trace, signal, window } = options
     const number = this.#newCall()
     const call = new ClientCall({
       session,
@@ -217,7 +222,7 @@ class ClientCore {
         credit: { ...WINDOW, ...window },
         ...(where === undefined ? {} : { where }),
         ...(node === undefined ? {} : { node }),
-        ...(id === undefined ? {} : { id }),
+        id,
         ...(key === undefined ? {} : { key }),
         ...(policy === undefined ? {} : { policy }),
         ...(idempotent === true ? { idempotent } : {}),
@@ -330,6 +335,12 @@ class ClientCore {
     if (this.time === realTime) crypto.getRandomValues(words)
     else words.forEach((_, i) => void (words[i] = this.time.random() * 2 ** 32))
     return [...words].map((word) => word.toString(36)).join('-')
+  }
+
+  /** The same for every attempt of a call, and no other call's. */
+  #newId(): string {
+    this.#name ??= this.#newName()
+    return `${this.#name}.${++this.#named}`
   }
 
   #newCall(): number {
