@@ -11,7 +11,18 @@ import { ComputeNode, type NodeOptions } from './node/compute-node.ts'
 
 export type { GatewayAddress } from './address.ts'
 export type { CallOptions, Client, ClientOptions } from './client/client.ts'
-export type { ArgsOf, Calls, Functions, FunctionsOf, ItemOf, RemoteStream, ResultOf, Streams } from './client/types.ts'
+export type { Answer } from './client/many-nodes.ts'
+export type {
+  ArgsOf,
+  Broadcasts,
+  Calls,
+  Functions,
+  FunctionsOf,
+  ItemOf,
+  RemoteStream,
+  ResultOf,
+  Streams,
+} from './client/types.ts'
 export { streamOf } from './contract/arguments.ts'
 export {
   type Contract,

@@ -27,9 +27,10 @@ import { isStream } from '../session/pump.ts'
 import type { Session } from '../session/session.ts'
 import { realTime, type Time } from '../time.ts'
 import { ClientCall } from './client-call.ts'
+import { broadcast, race } from './many-nodes.ts'
 import { RemoteStreamReader } from './remote-stream.ts'
 import { failureOfAttempt, splitStepContext } from './step-context.ts'
-import type { Calls, Functions, FunctionsOf, RemoteStream, Streams } from './types.ts'
+import type { Broadcasts, Calls, Functions, FunctionsOf, RemoteStream, Streams } from './types.ts'
 
 export interface CallOptions {
   /** The call fails with DEADLINE_EXCEEDED when it takes longer, in all: at client, gateway and node. Default: none. */
@@ -74,6 +75,10 @@ export interface Client<F extends Functions = Functions> {
   readonly call: Calls<FunctionsOf<F>>
   /** Items as they come; a plain function gives one. */
   readonly stream: Streams<FunctionsOf<F>>
+  /** Every node that offers the function is called; each answers for itself, with a value or an error. */
+  readonly broadcast: Broadcasts<FunctionsOf<F>>
+  /** The two least busy nodes that offer the function are called; the first value counts, the other call is cancelled. */
+  readonly race: Calls<FunctionsOf<F>>
   /** The same client with other options: `client.with({ deadline: '1s' }).call.add(1, 2)`. */
   with(options: CallOptions): Client<F>
   nodes(): Promise<readonly NodeStatus[]>
@@ -153,6 +158,8 @@ class ClientCore {
     return {
       call: call as Calls<FunctionsOf<F>>,
       stream: stream as Streams<FunctionsOf<F>>,
+      broadcast: proxy((fn, args) => broadcast(this, fn, args, defaults)) as Broadcasts<FunctionsOf<F>>,
+      race: proxy((fn, args) => race(this, fn, args, defaults)) as Calls<FunctionsOf<F>>,
       with: (options) => this.face<F>({ ...defaults, ...options }),
       nodes: () => this.call('$nodes', [], {}) as Promise<readonly NodeStatus[]>,
       functions: () => this.call('$functions', [], {}) as ReturnType<Client['functions']>,

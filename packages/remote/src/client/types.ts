@@ -1,6 +1,8 @@
 /** How the functions of a node look to a client: the types of `client.call` and `client.stream`. */
+
 import type { Contract, ContractFunctions } from '../contract/contract.ts'
 import type { CallContext } from '../node/context.ts'
+import type { Answer } from './many-nodes.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: the constraint of any function; no value has this type
 export type AnyFunction = (...args: any[]) => unknown
@@ -79,6 +81,12 @@ export type Calls<F extends Functions> = {
 
 export type Streams<F extends Functions> = {
   readonly [N in keyof F as F[N] extends AnyFunction ? N : never]: (...args: ArgsOf<F[N]>) => RemoteStream<ItemOf<F[N]>>
+}
+
+export type Broadcasts<F extends Functions> = {
+  readonly [N in keyof F as F[N] extends AnyFunction ? N : never]: (
+    ...args: ArgsOf<F[N]>
+  ) => Promise<readonly Answer<ResultOf<F[N]>>[]>
 }
 
 /** Items of a remote stream, in order. Leaving the loop, or `cancel`, ends the producer: its `finally` runs. */

@@ -1,5 +1,6 @@
 /** The nodes of a gateway and what they offer: who may take a call, and what to say when nobody may. */
 import type { FunctionKind, Offer, OfferedFunction, OpenHeader, Tags } from '../protocol/messages.ts'
+import { fits, isMet } from '../protocol/tags.ts'
 import { RemoteError } from '../remote-error.ts'
 import { newPlacementState, type PlacementState, place } from './placement.ts'
 
@@ -164,15 +165,6 @@ function keyOf({ id, gateway }: NodeEntry): string {
 
 function offered(node: NodeEntry, fn: string): OfferedFunction | undefined {
   return node.offer.functions.find((each) => each.name === fn)
-}
-
-/** Numbers are a least amount (`memGiB: 8`), everything else must be equal. */
-function fits(tags: Tags, where: Tags): boolean {
-  return Object.entries(where).every(([name, wanted]) => isMet(tags[name], wanted))
-}
-
-function isMet(has: unknown, wanted: unknown): boolean {
-  return typeof wanted === 'number' && typeof has === 'number' ? has >= wanted : has === wanted
 }
 
 function unmet(nodes: readonly NodeEntry[], where: Tags): string {

@@ -8,7 +8,7 @@ import { FRAME, FrameWriter, parseFrames } from '../../src/protocol/frame.ts'
 
 const [url, count] = [process.argv[2], Number(process.argv[3])]
 
-function message(type: (typeof FRAME)[keyof typeof FRAME], body = new Uint8Array(0)): Uint8Array {
+function message(type: (typeof FRAME)[keyof typeof FRAME], body: Uint8Array = new Uint8Array(0)): Uint8Array {
   const writer = new FrameWriter()
   writer.write(type, 0, 0, 0, 0, body)
   return writer.take()
