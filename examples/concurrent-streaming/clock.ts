@@ -56,13 +56,14 @@ export function measured(clock: Clock, signal?: AbortSignal): Timeline {
 
 /** Every step takes exactly what it waits: the same figures in every run, at any speed, on any machine. */
 export function planned(clock: Clock, signal?: AbortSignal): Timeline {
-  let atMs = clock.now()
-  const startMs = atMs
+  const startMs = clock.now()
+  // Counted from 0: the difference of two large times would be rounded otherwise in every run.
+  let elapsedMs = 0
   return {
-    now: () => atMs - startMs,
+    now: () => elapsedMs,
     wait(ms) {
-      atMs += ms
-      return clock.until(atMs, signal)
+      elapsedMs += ms
+      return clock.until(startMs + elapsedMs, signal)
     },
   }
 }

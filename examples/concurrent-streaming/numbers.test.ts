@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { planned } from './clock.ts'
 import { mean, roundEven, variance } from './numbers.ts'
 
 describe('rounding', () => {
@@ -69,4 +70,18 @@ describe('mean and variance of the population', () => {
     expect(roundEven(mean(values), 2)).toBe(roundedMean)
     expect(roundEven(Math.sqrt(variance(values)), 2)).toBe(roundedStd)
   })
+})
+
+it('planned times are the same from wherever the clock begins', async () => {
+  const timesFrom = async (startMs: number): Promise<number[]> => {
+    const clock = { now: () => startMs, real: () => 0, epoch: () => 0, until: async () => {} }
+    const timeline = planned(clock)
+    const times: number[] = []
+    for (let i = 0; i < 50; i++) {
+      await timeline.wait(0.1 + i / 3)
+      times.push(timeline.now())
+    }
+    return times
+  }
+  expect(await timesFrom(123.456789)).toEqual(await timesFrom(98765.4321))
 })
